@@ -1,0 +1,185 @@
+//! The in-container half of an OCI runtime.
+//!
+//! [`start_initialization`] does what runc's function of that name does: it takes the bootstrap
+//! from the environment, reads its configuration from the socket, and runs the list in
+//! [`standard`]. A failure goes back as `procError`. See `PROTOCOL.md` for the contract.
+//!
+//! No standard library, no heap: values live in the stack, in static memory, and in an arena.
+#![cfg_attr(not(test), no_std)]
+
+pub mod config;
+pub mod failure;
+mod path;
+pub mod phase;
+mod procfs;
+mod standard;
+pub mod sys;
+pub mod wire;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::umask;
+
+use config::{ConfigFd, InitConfig};
+use failure::{At, Fault, Op, Phase};
+use sys::arena::Arena;
+use sys::boot::{Boot, Memory};
+use sys::page::Page;
+use wire::{BadHeader, HEADER_LENGTH, Header, Kind, MAX_CONFIG};
+
+/// What init was started with, and how far it has come.
+pub struct Bootstrap {
+    socket: i32,
+    fifo: OwnedFd,
+    page: Option<&'static Page>,
+    timing: bool,
+    phase: Phase,
+    created: bool,
+    gate: Option<OwnedFd>,
+}
+
+/// Which list of steps to run (`_LIBCONTAINER_INITTYPE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitType {
+    /// A new container.
+    Standard,
+}
+
+impl Bootstrap {
+    /// Notes in the shared page that `phase` begins.
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        if let Some(page) = self.page {
+            page.enter(phase, if self.timing { sys::monotonic() } else { 0 });
+        }
+    }
+
+    fn close_socket(&mut self) {
+        drop(sys::adopt(core::mem::replace(&mut self.socket, -1)));
+    }
+
+    /// Sends the failure to whoever waits: `create` at the socket, `start` at the fifo. The phase
+    /// in the page is the one that failed, which `start` needs when nobody can be told.
+    fn report(&self, fault: &Fault<'_>) {
+        match &self.gate {
+            Some(gate) => phase::ready::report(gate, self.phase, fault),
+            None => phase::ready::report(sys::descriptor(self.socket), self.phase, fault),
+        }
+    }
+}
+
+/// The whole of init: from the bootstrap to the container's process, which replaces it. Returns
+/// only on failure, with the exit status; the harness has been told why.
+pub fn start_initialization(mut boot: Boot, memory: Memory) -> i32 {
+    let mut init = match bootstrap(&mut boot) {
+        Ok(init) => init,
+        Err(fault) => return complain(&fault),
+    };
+    let arena = Arena::new(memory.arena);
+    let fault = match configure(&mut init, &arena, memory.message) {
+        Ok(config) => match boot.init_type {
+            InitType::Standard => standard::init(&mut init, &config, &arena),
+        },
+        Err(fault) => fault,
+    };
+    init.report(&fault);
+    1
+}
+
+/// Environment and descriptors; the environment is cleared where it lies, for /proc/PID/environ.
+fn bootstrap(boot: &mut Boot) -> Result<Bootstrap, Fault<'static>> {
+    // Nobody may look into init while it holds descriptors of the host.
+    phase::process::undumpable()?;
+    if boot.secure {
+        return Err(Fault::check(Op::Secure, c""));
+    }
+    let socket = boot.number(c"_LIBCONTAINER_INITPIPE")?;
+    let state = sys::adopt(boot.number(c"_LIBCONTAINER_STATEDIR")?);
+    boot.init_type = match boot.value(c"_LIBCONTAINER_INITTYPE") {
+        Some(b"standard") => InitType::Standard,
+        _ => return Err(Fault::check(Op::Environment, c"_LIBCONTAINER_INITTYPE")),
+    };
+    boot.clear_environment();
+    sys::unblock_signals().at(Op::Sigprocmask, c"")?;
+    // Modes of what init makes are exact; the process's own umask comes with its ids.
+    umask(Mode::empty());
+    // The state directory is the host's: its one file is opened as a handle, then it is closed.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fifo = rustix::fs::openat(&state, phase::gate::EXEC_FIFO, flags, Mode::empty())
+        .at(Op::Open, phase::gate::EXEC_FIFO)?;
+    Ok(Bootstrap {
+        socket,
+        fifo,
+        page: None,
+        timing: false,
+        phase: Phase::Config,
+        created: false,
+        gate: None,
+    })
+}
+
+/// Reads the configuration and maps the shared page.
+fn configure<'a>(
+    init: &mut Bootstrap,
+    arena: &Arena<'a>,
+    message: &'a mut [u8],
+) -> Result<InitConfig<'a>, Fault<'a>> {
+    let socket = sys::descriptor(init.socket);
+    let mut header = [0; HEADER_LENGTH];
+    phase::ready::receive(socket, &mut header).at(Op::Read, c"header")?;
+    let header = Header::decode(header).map_err(|bad| match bad {
+        BadHeader::Version(_) => Fault::check(Op::Frame, c"version"),
+        _ => Fault::check(Op::Frame, c"header"),
+    })?;
+    let body = message.get_mut(..header.length as usize).ok_or(Fault::check(Op::Frame, c"length"))?;
+    phase::ready::receive(socket, body).at(Op::Read, c"config")?;
+    let body: &'a [u8] = match header.kind {
+        Kind::Config => body,
+        Kind::ConfigFd => large(body, arena)?,
+        _ => return Err(Fault::check(Op::Frame, c"kind")),
+    };
+    let config: InitConfig<'a> = wire::read(body, arena).map_err(|bad| malformed(bad, arena))?;
+    let page = sys::adopt(config.page);
+    init.page = Some(sys::map_page(&page).at(Op::Mmap, c"page")?);
+    init.timing = config.timing;
+    init.enter(Phase::Config);
+    Ok(config)
+}
+
+/// A configuration too long for the socket: a memfd that nobody can change any more.
+fn large<'a>(body: &'a [u8], arena: &Arena<'a>) -> Result<&'a [u8], Fault<'a>> {
+    let place: ConfigFd = wire::read(body, arena).map_err(|bad| malformed(bad, arena))?;
+    let file = sys::adopt(place.fd);
+    let seals = rustix::fs::fcntl_get_seals(&file).at(Op::Stat, c"config")?;
+    let needed = rustix::fs::SealFlags::WRITE | rustix::fs::SealFlags::SHRINK;
+    let length = rustix::fs::fstat(&file).at(Op::Stat, c"config")?.st_size;
+    if !seals.contains(needed) || length != i64::from(place.length) || length > MAX_CONFIG as i64 {
+        return Err(Fault::check(Op::Frame, c"config"));
+    }
+    sys::map_file(&file, place.length as usize).at(Op::Mmap, c"config")
+}
+
+fn malformed<'a>(bad: wire::Malformed, arena: &Arena<'a>) -> Fault<'a> {
+    use wire::{Sink, Value};
+    let mut place = heapless::Vec::<u8, 32>::new();
+    place.put(b"byte ");
+    (bad.offset as u64).write(&mut place);
+    let op = if bad.reason == wire::Reason::Memory { Op::Memory } else { Op::Parse };
+    let path = arena.text(32, place.iter().map(|byte| Ok::<u8, sys::arena::Full>(*byte)));
+    Fault { op, path: path.unwrap_or_default(), errno: bad.reason as i32 }
+}
+
+/// Without a socket the terminal is all there is: somebody has started init by hand.
+fn complain(fault: &Fault<'_>) -> i32 {
+    let parts: [&[u8]; 5] = [
+        b"init: ",
+        fault.op.name().as_bytes(),
+        b": ",
+        fault.path.to_bytes(),
+        b": to be started by a container runtime (PROTOCOL.md)\n",
+    ];
+    for part in parts {
+        let _nobody_to_tell = rustix::io::write(sys::descriptor(2), part);
+    }
+    1
+}

@@ -1,0 +1,36 @@
+//! The session keyring: the container's own, by name, so that no key of the caller's session
+//! reaches it (keyctl(2), session-keyring(7)).
+
+use core::ffi::CStr;
+
+use crate::failure::{At, Fault, Op};
+use crate::sys;
+
+/// The processes of the keyring's user may search it, besides what the kernel grants.
+const KEY_USR_SEARCH: u32 = 0x0008_0000;
+
+/// Joins the session keyring `name`, makes it searchable, and refuses one that is not ours alone:
+/// a keyring is found by its name, so someone else may have made it first.
+pub fn join(name: &CStr) -> Result<(), Fault<'_>> {
+    let serial = sys::join_session_keyring(name).at(Op::Keyctl, name)?;
+    let mut description = [0; 128];
+    let length = sys::describe_key(serial, &mut description).at(Op::Keyctl, name)?;
+    let description = description.get(..length).unwrap_or(&description);
+    let mut fields = description.split(|byte| *byte == b';').skip(1);
+    let owner = fields.next().and_then(|field| number(field, 10));
+    let permissions = fields.nth(1).and_then(|field| number(field, 16));
+    let (Some(owner), Some(permissions)) = (owner, permissions) else {
+        return Err(Fault::check(Op::VerifyKeyring, name));
+    };
+    let links = sys::keyring_length(serial).at(Op::Keyctl, name)?;
+    if owner != rustix::process::geteuid().as_raw() || links != 0 {
+        return Err(Fault::check(Op::VerifyKeyring, name));
+    }
+    sys::set_key_permissions(serial, permissions | KEY_USR_SEARCH).at(Op::Keyctl, name)
+}
+
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
+    digits.iter().try_fold(0u32, |value, digit| {
+        value.checked_mul(radix)?.checked_add(char::from(*digit).to_digit(radix)?)
+    })
+}

@@ -1,0 +1,173 @@
+//! The mounts of the configuration. A mount is a descriptor until it is attached, so its
+//! attributes are in force before anybody can reach it, and no path is resolved twice.
+
+use core::ffi::CStr;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+
+use crate::config::{Mount, Setting};
+use crate::failure::{At, Fault, Op};
+use crate::path;
+use crate::phase::rootfs::{BY_DESCRIPTOR, PRIVATE};
+use crate::procfs::Procfs;
+use crate::sys::{self, MountAttributes, shed};
+
+/// Applies `mounts` in order below `root`. The first procfs among them is `procfs`, which exists
+/// already. Mounts that are to be read-only in the end go to `sealed`.
+pub fn apply<'a>(
+    root: BorrowedFd<'_>,
+    mounts: &[Mount<'a>],
+    procfs: &mut Handle,
+    sealed: &mut Sealed,
+) -> Result<(), Fault<'a>> {
+    for mount in mounts {
+        let target = target(root, mount)?;
+        if is_proc(mount) && !procfs.attached {
+            attach(&procfs.mount, &target, mount.target)?;
+            procfs.attached = true;
+            shed(target);
+            continue;
+        }
+        let made = if mount.kind.is_empty() { bind(mount)? } else { new(mount)? };
+        attach(&made, &target, mount.target)?;
+        shed(target);
+        if mount.seal {
+            sealed.push(made).map_err(|_| Fault { op: Op::Memory, path: mount.target, errno: 0 })?;
+        } else {
+            shed(made);
+        }
+    }
+    Ok(())
+}
+
+/// Mounts that become read-only once everything below them is made.
+pub type Sealed = heapless::Vec<OwnedFd, 16>;
+
+/// Init's procfs, and whether it is the container's `/proc` yet.
+pub struct Handle {
+    /// The mount.
+    pub mount: Procfs,
+    attached: bool,
+}
+
+/// Makes init's procfs: the mount that becomes `/proc`, with the options it has there. If those
+/// hide what init needs, or there is no such mount, it stays a private one.
+pub fn procfs<'a>(layers: [&[Mount<'a>]; 2]) -> Result<Handle, Fault<'a>> {
+    let configured = layers.into_iter().flatten().find(|mount| is_proc(mount));
+    match configured {
+        Some(mount) if !mount.options.iter().any(|option| option.key == c"subset") => {
+            Ok(Handle { mount: Procfs::new(mount.options, attributes(mount))?, attached: false })
+        }
+        _ => Ok(Handle { mount: Procfs::new(&[], MountAttrFlags::empty())?, attached: true }),
+    }
+}
+
+fn is_proc(mount: &Mount<'_>) -> bool {
+    mount.kind == c"proc" && mount.target == c"/proc"
+}
+
+fn attributes(mount: &Mount<'_>) -> MountAttrFlags {
+    MountAttrFlags::from_bits_retain(mount.set as u32)
+}
+
+/// A new instance of a file system, detached.
+pub fn filesystem<'a>(
+    kind: &'a CStr,
+    options: &[Setting<'a>],
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, Fault<'a>> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).at(Op::Fsopen, kind)?;
+    for option in options {
+        if option.flag {
+            rustix::mount::fsconfig_set_flag(&context, option.key).at(Op::Fsconfig, option.key)?;
+        } else {
+            rustix::mount::fsconfig_set_string(&context, option.key, option.value)
+                .at(Op::Fsconfig, option.key)?;
+        }
+    }
+    rustix::mount::fsconfig_create(&context).at(Op::Fsconfig, kind)?;
+    let mount = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes);
+    shed(context);
+    mount.at(Op::Fsmount, kind)
+}
+
+fn new<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
+    let made = filesystem(mount.kind, mount.options, attributes(mount))
+        .map_err(|fault| Fault { path: mount.target, ..fault })?;
+    if mount.propagation != 0 {
+        let attributes = MountAttributes { propagation: mount.propagation, ..MountAttributes::default() };
+        sys::mount_setattr(&made, false, attributes).at(Op::MountSetattr, mount.target)?;
+    }
+    Ok(made)
+}
+
+/// The tree to bind, with its attributes; private unless the configuration says otherwise.
+fn bind<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
+    let tree = match mount.tree {
+        Some(number) => sys::adopt(number),
+        None => clone_path(mount)?,
+    };
+    let propagation = if mount.propagation == 0 { PRIVATE } else { mount.propagation };
+    let own = MountAttributes { set: mount.set, clear: mount.clear, propagation };
+    if mount.recursive {
+        let all = MountAttributes { propagation, ..MountAttributes::default() };
+        sys::mount_setattr(&tree, true, all).at(Op::MountSetattr, mount.target)?;
+    }
+    if !mount.recursive || mount.set | mount.clear != 0 {
+        sys::mount_setattr(&tree, false, own).at(Op::MountSetattr, mount.target)?;
+    }
+    Ok(tree)
+}
+
+fn clone_path<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if mount.recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    rustix::mount::open_tree(CWD, mount.source, flags).at(Op::OpenTree, mount.source)
+}
+
+/// Attaches a detached mount on a target, both by descriptor.
+pub fn attach<'p>(mount: impl AsFd, target: impl AsFd, path: &'p CStr) -> Result<(), Fault<'p>> {
+    rustix::mount::move_mount(mount, c"", target, c"", BY_DESCRIPTOR).at(Op::MoveMount, path)
+}
+
+/// Finds or makes the place for a mount. Where no symbolic link is on the way the host has judged
+/// the path already; otherwise what was found must not lie on procfs.
+fn target<'a>(root: BorrowedFd<'_>, mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
+    let path = mount.target;
+    let kind = if mount.file { OFlags::empty() } else { OFlags::DIRECTORY };
+    let direct = path::resolve_real(root, path, kind);
+    if mount.real && !matches!(direct, Err(Errno::NOENT)) {
+        return direct.at(Op::Open, path);
+    }
+    let found = match direct {
+        Ok(found) => return Ok(found),
+        Err(_) if mount.file => path::file(root, path),
+        Err(Errno::NOENT) => path::directory(root, path.to_bytes()),
+        Err(Errno::LOOP) => match path::resolve(root, path, kind) {
+            Err(Errno::NOENT) => path::directory(root, path.to_bytes()),
+            found => found,
+        },
+        Err(errno) => Err(errno),
+    }
+    .at(Op::Open, path)?;
+    let system = rustix::fs::fstatfs(&found).at(Op::Stat, path)?;
+    if system.f_type == rustix::fs::PROC_SUPER_MAGIC && !mount.on_proc {
+        return Err(Fault::check(Op::VerifyTarget, path));
+    }
+    Ok(found)
+}
+
+/// Makes the sealed mounts read-only.
+pub fn seal(sealed: Sealed) -> Result<(), Fault<'static>> {
+    let attributes = MountAttributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits() as u64, ..Default::default() };
+    for mount in sealed {
+        sys::mount_setattr(&mount, false, attributes).at(Op::MountSetattr, c"")?;
+        shed(mount);
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! Properties of the process that need the privileges of init.
+
+use crate::config::Process;
+use crate::failure::{At, Fault, Op};
+use crate::procfs::Procfs;
+use crate::wire::{Sink, Value};
+
+/// Writes oom_score_adj (proc(5)) where the configuration asks for one.
+pub fn oom_score_adj(procfs: &Procfs, process: &Process<'_>) -> Result<(), Fault<'static>> {
+    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    let mut text = heapless::Vec::<u8, 16>::new();
+    score.write(&mut text as &mut dyn Sink);
+    procfs.write(c"self/oom_score_adj", &text)
+}
+
+/// PR_SET_NO_NEW_PRIVS: from here on no execve(2) grants anything.
+pub fn no_new_privs(process: &Process<'_>) -> Result<(), Fault<'static>> {
+    if !process.no_new_privs {
+        return Ok(());
+    }
+    rustix::thread::set_no_new_privs(true).at(Op::Prctl, c"PR_SET_NO_NEW_PRIVS")
+}
+
+/// Init may be neither traced nor looked into (ptrace(2)). A change of ids resets this.
+pub fn undumpable() -> Result<(), Fault<'static>> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .at(Op::Dumpable, c"")
+}

@@ -1,0 +1,84 @@
+//! Talking to the harness.
+
+use core::ffi::CStr;
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+
+use crate::config::{ProcError, Sync};
+use crate::failure::{At, Fault, Op, Phase};
+use crate::sys::arena::Arena;
+use crate::wire::{self, HEADER_LENGTH, Header, Kind, Value};
+
+/// Longest frame that init sends: a path of 1,024 bytes, each escaped to six.
+type Frame = heapless::Vec<u8, 6400>;
+
+/// Sends `step` in a Sync frame.
+pub fn send(socket: BorrowedFd<'_>, step: &'static CStr) -> Result<(), Fault<'static>> {
+    put(socket, Kind::Sync, &Sync { step }).at(Op::Write, step)
+}
+
+/// Waits for `step`; anything else, or an end of file, is a failure.
+pub fn wait(socket: BorrowedFd<'_>, step: &'static CStr) -> Result<(), Fault<'static>> {
+    let mut header = [0; HEADER_LENGTH];
+    receive(socket, &mut header).at(Op::Read, step)?;
+    let header = Header::decode(header).map_err(|_| Fault::check(Op::Frame, step))?;
+    let mut body = [0; 256];
+    let body = body.get_mut(..header.length as usize).ok_or(Fault::check(Op::Frame, step))?;
+    receive(socket, body).at(Op::Read, step)?;
+    let mut memory = [core::mem::MaybeUninit::uninit(); 256];
+    let arena = Arena::new(&mut memory);
+    match wire::read::<Sync<'_>>(body, &arena) {
+        Ok(sync) if header.kind == Kind::Sync && sync.step == step => Ok(()),
+        _ => Err(Fault::check(Op::Frame, step)),
+    }
+}
+
+/// Fills `buffer`; an end of file is ECONNRESET.
+pub fn receive(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(), Errno> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(from, rest) {
+            Ok(0) => return Err(Errno::CONNRESET),
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Sends the last word: procError. Nobody is left to tell should this fail.
+pub fn report(to: impl AsFd, phase: Phase, fault: &Fault<'_>) {
+    const LONGEST: usize = 1024;
+    let mut memory = [core::mem::MaybeUninit::uninit(); LONGEST + 1];
+    let arena = Arena::new(&mut memory);
+    let bytes = fault.path.to_bytes().iter().take(LONGEST);
+    let path = arena.text(LONGEST, bytes.map(|byte| Ok::<u8, crate::sys::arena::Full>(*byte)));
+    let error = ProcError {
+        phase: phase.code(),
+        op: fault.op.code(),
+        path: path.unwrap_or_default(),
+        errno: fault.errno as u32,
+    };
+    let _the_harness_is_gone = put(to, Kind::Error, &error);
+}
+
+fn put(to: impl AsFd, kind: Kind, body: &impl Value) -> Result<(), Errno> {
+    let mut frame = Frame::new();
+    let _fits = frame.extend_from_slice(&[0; HEADER_LENGTH]);
+    body.write(&mut frame);
+    let length = (frame.len() - HEADER_LENGTH) as u32;
+    if let Some(header) = frame.first_chunk_mut::<HEADER_LENGTH>() {
+        *header = Header { kind, length }.encode();
+    }
+    let mut rest = &frame[..];
+    while !rest.is_empty() {
+        match rustix::io::write(&to, rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! The standard init: the steps of a new container, in order. This list is the table of contents;
+//! the sentence above each step says why it stands there.
+
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+
+use crate::Bootstrap;
+use crate::config::{InitConfig, PROC_DONE, PROC_NETWORK, PROC_READY, PROC_RUN};
+use crate::failure::{Fault, Op, Phase};
+use crate::phase::{
+    console, devices, exec, finalize, gate, identity, keyring, links, lookpath, mounts, network, parent, paths,
+    pivot, process, ready, rootfs, seal, sysctl,
+};
+use crate::sys::arena::Arena;
+use crate::sys::descriptor;
+
+/// Sets the container up, tells the harness, waits for `start` and becomes the process. Returns
+/// only on failure.
+pub fn init<'a>(init: &mut Bootstrap, config: &InitConfig<'a>, arena: &Arena<'a>) -> Fault<'a> {
+    match prepare(init, config, arena) {
+        Ok(prepared) => start(init, config, &prepared),
+        Err(fault) => fault,
+    }
+}
+
+/// What `start` needs once the gate is open.
+struct Prepared<'a> {
+    path: &'a core::ffi::CStr,
+    argv: &'a [*const core::ffi::c_char],
+    envp: &'a [*const core::ffi::c_char],
+    procfs: mounts::Handle,
+    status: OwnedFd,
+}
+
+/// Up to `created`.
+fn prepare<'a>(
+    init: &mut Bootstrap,
+    config: &InitConfig<'a>,
+    arena: &Arena<'a>,
+) -> Result<Prepared<'a>, Fault<'a>> {
+    let plan = &config.process;
+    let socket = descriptor(init.socket);
+    let harness = descriptor(config.parent);
+
+    // First of all: should the harness die from here on, so does init.
+    init.enter(Phase::Parent);
+    parent::arm()?;
+    parent::check(harness)?;
+
+    // Before anything of the image is touched, so that no key of the caller's session is in reach.
+    init.enter(Phase::Keyring);
+    if !config.keyring.is_empty() {
+        keyring::join(config.keyring)?;
+    }
+
+    // A session of its own even without a terminal: nothing can type into the caller's.
+    init.enter(Phase::Console);
+    console::new_session()?;
+
+    // The own procfs before the first mount of the image; then the root that all paths mean.
+    init.enter(Phase::Rootfs);
+    let mut procfs = mounts::procfs([config.early.mounts, config.late.mounts])?;
+    let mut sealed = mounts::Sealed::new();
+    let root = rootfs::attach_root(&config.root)?;
+
+    // What needs no network namespace first: the harness is making that meanwhile.
+    init.enter(Phase::Mounts);
+    mounts::apply(root.as_fd(), config.early.mounts, &mut procfs, &mut sealed)?;
+
+    // After the mount of /dev, before anything is masked with its null device.
+    init.enter(Phase::Devices);
+    devices::make(root.as_fd(), config.devices)?;
+    init.enter(Phase::Links);
+    links::make(root.as_fd(), config.links)?;
+
+    // On the fast path init is in its root already, so paths on procfs need not wait either.
+    let mut masks = paths::Masks::default();
+    init.enter(Phase::ReadonlyPaths);
+    paths::readonly(root.as_fd(), config.early.readonly_paths)?;
+    init.enter(Phase::MaskedPaths);
+    masks.apply(root.as_fd(), config.early.masked_paths)?;
+
+    // As late as possible, but before sysfs, which shows the namespace of the one who mounts it.
+    init.enter(Phase::Network);
+    if config.network.join {
+        ready::wait(socket, PROC_NETWORK)?;
+        network::join(harness)?;
+    }
+    if config.network.loopback {
+        network::loopback()?;
+    }
+
+    // The rest of the mounts, in the order of the configuration.
+    init.enter(Phase::Mounts);
+    mounts::apply(root.as_fd(), config.late.mounts, &mut procfs, &mut sealed)?;
+
+    // After the mounts: sources are paths of the old root where the harness cannot clone them.
+    init.enter(Phase::Pivot);
+    if config.root.pivot {
+        pivot::switch(root.as_fd())?;
+    }
+
+    // Any time in the new UTS namespace.
+    init.enter(Phase::Identity);
+    identity::hostname(config.hostname)?;
+    identity::domainname(config.domainname)?;
+
+    // Before /proc/sys becomes read-only, after the network namespace whose parameters these may be.
+    init.enter(Phase::Sysctl);
+    sysctl::write(&procfs.mount, config.sysctl)?;
+
+    // After all mounts, or one of them could lie on top.
+    init.enter(Phase::ReadonlyPaths);
+    paths::readonly(root.as_fd(), config.late.readonly_paths)?;
+    // After the read-only ones: a masked file below a read-only directory stays masked.
+    init.enter(Phase::MaskedPaths);
+    masks.apply(root.as_fd(), config.late.masked_paths)?;
+
+    // While init may still raise or lower the score, and before credentials change.
+    init.enter(Phase::Process);
+    process::oom_score_adj(&procfs.mount, plan)?;
+    process::no_new_privs(plan)?;
+
+    // All that needs the harness is done: it raises hard limits and stores the state.
+    init.enter(Phase::Ready);
+    ready::send(socket, PROC_READY)?;
+    ready::wait(socket, PROC_RUN)?;
+
+    // With the process's identity from here on, while the root is still writable for its cwd.
+    init.enter(Phase::Finalize);
+    finalize::working_directory(root.as_fd(), plan)?;
+    // Last of the mounts: nothing is made in the image any more.
+    init.enter(Phase::Readonly);
+    mounts::seal(sealed)?;
+    rootfs::seal(&root, config.root.readonly)?;
+    init.enter(Phase::Finalize);
+    finalize::identity(plan)?;
+
+    // The credentials' change has cleared the parent-death signal, so it was armed anew; the
+    // parent may have died in between.
+    init.enter(Phase::Parent);
+    parent::check(harness)?;
+
+    // With the final ids, so that permissions count; before `created`, so that `create` fails.
+    init.enter(Phase::LookPath);
+    let first = plan.args.first().ok_or(Fault::check(Op::LookPath, c""))?;
+    let path = lookpath::find(arena, first, plan.env)?;
+    let full = |_| Fault::check(Op::Memory, c"");
+    let argv = arena.pointers(plan.args).map_err(full)?;
+    let envp = arena.pointers(plan.env).map_err(full)?;
+
+    // Nothing of the host may be open while the container is `created`.
+    let status = seal::open_status(&procfs.mount)?;
+    let keep = [init.socket, init.fifo.as_raw_fd(), procfs.mount.as_fd().as_raw_fd(), status.as_raw_fd()];
+    seal::close_all_but(&mut { keep })?;
+    core::mem::forget(root);
+
+    // From here on the container may outlive its runtime.
+    parent::restore(plan.parent_death_signal)?;
+    ready::send(socket, PROC_DONE)?;
+    init.created = true;
+    Ok(Prepared { path, argv, envp, procfs, status })
+}
+
+/// From `created` to the process.
+fn start<'a>(init: &mut Bootstrap, config: &InitConfig<'a>, prepared: &Prepared<'a>) -> Fault<'a> {
+    match released(init, config, prepared) {
+        Ok(()) => exec::exec(prepared.path, prepared.argv, prepared.envp),
+        Err(fault) => fault,
+    }
+}
+
+fn released<'a>(
+    init: &mut Bootstrap,
+    config: &InitConfig<'a>,
+    prepared: &Prepared<'a>,
+) -> Result<(), Fault<'a>> {
+    let plan = &config.process;
+
+    // The harness has heard Done; the socket would be a descriptor of the host.
+    init.close_socket();
+    init.enter(Phase::Gate);
+    let fifo = gate::wait(&prepared.procfs.mount, &init.fifo)?;
+    init.gate = Some(fifo);
+
+    // A low limit on descriptors would have stopped the gate from being opened.
+    init.enter(Phase::Seal);
+    seal::limits(plan.rlimits)?;
+    // Permitted and inheritable set are final, which the ambient one must be part of.
+    seal::raise_ambient(plan.capabilities.ambient)?;
+    // Last: what the kernel says must be what was asked for.
+    seal::read_back(&prepared.status, plan)?;
+    seal::close_all_but(&mut [init.gate.as_ref().map_or(-1, AsRawFd::as_raw_fd)])?;
+    init.enter(Phase::Exec);
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! A bump arena over memory given by the caller: what init parses lives here, and nowhere else.
+//!
+//! Finished values grow from the low end. A list of unknown length collects its elements on a
+//! stack at the high end and is copied down, in order, when it is complete; lists nest.
+
+use core::cell::Cell;
+use core::ffi::CStr;
+use core::marker::PhantomData;
+use core::mem::{MaybeUninit, align_of, size_of};
+use core::{ptr, slice};
+
+/// The arena is exhausted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// A bump arena; `'a` is the life of its memory and of all that it hands out.
+pub struct Arena<'a> {
+    low: Cell<usize>,
+    high: Cell<usize>,
+    memory: PhantomData<&'a mut [u8]>,
+}
+
+/// An open list: elements pushed since `mark` lie on the arena's high stack.
+pub struct List<'r, 'a, T> {
+    arena: &'r Arena<'a>,
+    mark: usize,
+    count: usize,
+    element: PhantomData<T>,
+}
+
+impl<'a> Arena<'a> {
+    /// An arena over `memory`.
+    pub fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
+        let range = memory.as_mut_ptr_range();
+        Self {
+            low: Cell::new(range.start.expose_provenance()),
+            high: Cell::new(range.end.expose_provenance()),
+            memory: PhantomData,
+        }
+    }
+
+    /// The unused range, as addresses: nothing in it is referenced any more once parsing is over.
+    pub fn unused(&self) -> (usize, usize) {
+        (self.low.get(), self.high.get())
+    }
+
+    fn take(&self, size: usize, align: usize) -> Result<usize, Full> {
+        let start = self.low.get().checked_next_multiple_of(align).ok_or(Full)?;
+        let end = start.checked_add(size).ok_or(Full)?;
+        if end > self.high.get() {
+            return Err(Full);
+        }
+        self.low.set(end);
+        Ok(start)
+    }
+
+    /// Stores at most `limit` bytes and a NUL after them. The bytes must hold no NUL of their own;
+    /// the first error of `bytes` ends the call.
+    pub fn text<E: From<Full>>(
+        &self,
+        limit: usize,
+        bytes: impl Iterator<Item = Result<u8, E>>,
+    ) -> Result<&'a CStr, E> {
+        let start = self.take(limit + 1, 1)?;
+        let target = ptr::with_exposed_provenance_mut::<MaybeUninit<u8>>(start);
+        // SAFETY: `take` reserved limit + 1 bytes of memory that this arena borrows for 'a.
+        let target = unsafe { slice::from_raw_parts_mut(target, limit + 1) };
+        let mut length = 0;
+        for byte in bytes {
+            target.get_mut(length).ok_or(Full)?.write(byte?);
+            length += 1;
+        }
+        target.get_mut(length).ok_or(Full)?.write(0);
+        self.low.set(start + length + 1);
+        // SAFETY: the length + 1 bytes from `target` on were written above.
+        let text = unsafe { slice::from_raw_parts(target.as_ptr().cast::<u8>(), length + 1) };
+        CStr::from_bytes_with_nul(text).map_err(|_| Full.into())
+    }
+
+    /// Opens a list.
+    pub fn list<T: Copy>(&self) -> List<'_, 'a, T> {
+        List { arena: self, mark: self.high.get(), count: 0, element: PhantomData }
+    }
+
+    /// The argument vector of execve(2): pointers to `texts`, then a null pointer.
+    pub fn pointers(&self, texts: &[&'a CStr]) -> Result<&'a [*const core::ffi::c_char], Full> {
+        let mut list = self.list();
+        for text in texts {
+            list.push(text.as_ptr())?;
+        }
+        list.push(ptr::null())?;
+        list.finish()
+    }
+}
+
+impl<'a, T: Copy> List<'_, 'a, T> {
+    /// Appends an element.
+    pub fn push(&mut self, element: T) -> Result<(), Full> {
+        let arena = self.arena;
+        let slot = arena.high.get().checked_sub(size_of::<T>()).ok_or(Full)? & !(align_of::<T>() - 1);
+        if slot < arena.low.get() {
+            return Err(Full);
+        }
+        let target = ptr::with_exposed_provenance_mut::<T>(slot);
+        // SAFETY: [slot, slot + size) is aligned and lies in the arena's unused range.
+        unsafe { target.write(element) };
+        arena.high.set(slot);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Closes the list: its elements in order, at the low end.
+    pub fn finish(self) -> Result<&'a [T], Full> {
+        let stack = self.arena.high.get();
+        let start = self.arena.take(size_of::<T>() * self.count, align_of::<T>());
+        self.arena.high.set(self.mark);
+        let start = start?;
+        let target = ptr::with_exposed_provenance_mut::<T>(start);
+        for index in 0..self.count {
+            let source = ptr::with_exposed_provenance::<T>(stack + (self.count - 1 - index) * size_of::<T>());
+            // SAFETY: `push` wrote this element and nested lists have given their space back.
+            let element = unsafe { source.read() };
+            // SAFETY: `take` reserved room for `count` elements below the stack, so no overlap.
+            unsafe { target.add(index).write(element) };
+        }
+        // SAFETY: all `count` elements were written above, and the arena borrows the memory for 'a.
+        Ok(unsafe { slice::from_raw_parts(target, self.count) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_nest_and_keep_their_order() {
+        let mut memory = [MaybeUninit::uninit(); 512];
+        let arena = Arena::new(&mut memory);
+        let mut outer = arena.list::<(u8, &[u32])>();
+        for tag in 0..3u8 {
+            let mut inner = arena.list::<u32>();
+            for value in 0..u32::from(tag) {
+                inner.push(value).unwrap();
+            }
+            outer.push((tag, inner.finish().unwrap())).unwrap();
+        }
+        assert_eq!(outer.finish().unwrap(), [(0, &[][..]), (1, &[0][..]), (2, &[0, 1][..])]);
+    }
+
+    #[test]
+    fn a_full_arena_says_so_and_stays_usable() {
+        let mut memory = [MaybeUninit::uninit(); 8];
+        let arena = Arena::new(&mut memory);
+        let text = |bytes: &[u8]| arena.text(bytes.len(), bytes.iter().copied().map(Ok::<u8, Full>));
+        assert_eq!(text(b"12345678"), Err(Full));
+        assert_eq!(text(b"1234567"), Ok(c"1234567"));
+        assert_eq!(arena.list::<u8>().push(1), Err(Full));
+    }
+}

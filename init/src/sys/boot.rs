@@ -1,0 +1,123 @@
+//! The initial stack (System V ABI, "Process Initialization"): environment and auxiliary vector.
+
+use core::ffi::{CStr, c_char};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::InitType;
+use crate::failure::{Fault, Op};
+use crate::wire::MAX_INLINE;
+
+/// What the kernel put on the stack for this process.
+pub struct Boot {
+    environment: *const *mut c_char,
+    /// The kernel says that privileges were gained at execve (`AT_SECURE`, getauxval(3)).
+    pub secure: bool,
+    /// Which list of steps to run.
+    pub init_type: InitType,
+}
+
+impl Boot {
+    /// Reads the initial stack.
+    ///
+    /// # Safety
+    /// `stack` must be the stack pointer that the kernel gave to the process's first instruction.
+    pub unsafe fn new(stack: *const usize) -> Self {
+        const AT_SECURE: usize = 23;
+        // SAFETY: the first word is argc; argv, a null, envp, a null and auxv follow.
+        let argc = unsafe { stack.read() };
+        // SAFETY: envp begins after argc words of argv and its null.
+        let environment = unsafe { stack.add(argc + 2) };
+        let mut auxiliary = environment;
+        // SAFETY: envp ends with a null word.
+        while unsafe { auxiliary.read() } != 0 {
+            auxiliary = auxiliary.wrapping_add(1);
+        }
+        auxiliary = auxiliary.wrapping_add(1);
+        let mut secure = false;
+        // SAFETY: auxv is pairs of words and ends with a pair whose first word is AT_NULL, 0.
+        while let key @ 1.. = unsafe { auxiliary.read() } {
+            // SAFETY: the value follows its key.
+            secure |= key == AT_SECURE && unsafe { auxiliary.add(1).read() } != 0;
+            auxiliary = auxiliary.wrapping_add(2);
+        }
+        Self { environment: environment.cast(), secure, init_type: InitType::Standard }
+    }
+
+    /// The value of an environment variable.
+    pub fn value(&self, name: &CStr) -> Option<&[u8]> {
+        let mut entry = self.environment;
+        loop {
+            // SAFETY: envp is a sequence of pointers that ends with a null one.
+            let text = unsafe { entry.read() };
+            if text.is_null() {
+                return None;
+            }
+            // SAFETY: each entry of envp is a NUL-terminated string on the initial stack.
+            let text = unsafe { CStr::from_ptr(text) }.to_bytes();
+            if let Some(value) = text.strip_prefix(name.to_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
+                return Some(value);
+            }
+            entry = entry.wrapping_add(1);
+        }
+    }
+
+    /// The value of an environment variable that must be a descriptor number.
+    pub fn number(&self, name: &'static CStr) -> Result<i32, Fault<'static>> {
+        let digits = self.value(name).filter(|digits| (1..=9).contains(&digits.len()));
+        let number = digits.and_then(|digits| {
+            digits.iter().try_fold(0, |value, digit| {
+                digit.is_ascii_digit().then(|| value * 10 + i32::from(digit - b'0'))
+            })
+        });
+        number.ok_or(Fault::check(Op::Environment, name))
+    }
+
+    /// Overwrites the environment with NULs: it says which descriptors init holds.
+    pub fn clear_environment(&mut self) {
+        let mut entry = self.environment;
+        loop {
+            // SAFETY: envp is a sequence of pointers that ends with a null one.
+            let mut text = unsafe { entry.read() };
+            if text.is_null() {
+                return;
+            }
+            // SAFETY: the strings of the initial stack are writable and NUL-terminated, and no
+            // reference into them outlives `&mut self`.
+            while unsafe { text.read() } != 0 {
+                // SAFETY: as above.
+                unsafe { text.write(0) };
+                text = text.wrapping_add(1);
+            }
+            entry = entry.wrapping_add(1);
+        }
+    }
+}
+
+/// Init's memory: untouched pages cost nothing.
+pub struct Memory {
+    /// For what the configuration holds.
+    pub arena: &'static mut [MaybeUninit<u8>],
+    /// For an inline configuration.
+    pub message: &'static mut [u8],
+}
+
+/// Most that the values of an inline configuration take.
+const ARENA: usize = 1024 * 1024;
+
+static mut ARENA_BYTES: [MaybeUninit<u8>; ARENA] = [MaybeUninit::uninit(); ARENA];
+static mut MESSAGE_BYTES: [u8; MAX_INLINE] = [0; MAX_INLINE];
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Hands the static memory out, once.
+pub fn memory() -> Option<Memory> {
+    if TAKEN.swap(true, Ordering::AcqRel) {
+        return None;
+    }
+    let (arena, message) = (&raw mut ARENA_BYTES, &raw mut MESSAGE_BYTES);
+    // SAFETY: TAKEN lets one caller through, so this is the only reference to the static.
+    let arena = unsafe { &mut *arena };
+    // SAFETY: as above.
+    let message = unsafe { &mut *message };
+    Some(Memory { arena, message })
+}

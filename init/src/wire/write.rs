@@ -1,0 +1,138 @@
+//! Bodies out: the writer of every type that a message may hold.
+
+use core::ffi::CStr;
+
+/// Where a body is written to.
+pub trait Sink {
+    /// Appends bytes. A sink that is full notes it and drops the rest.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl<const N: usize> Sink for heapless::Vec<u8, N> {
+    fn put(&mut self, bytes: &[u8]) {
+        let _all_or_nothing = self.extend_from_slice(bytes);
+    }
+}
+
+/// A value that can be written as JSON.
+pub trait Value: PartialEq + Default {
+    /// Writes the value.
+    fn write(&self, out: &mut dyn Sink);
+}
+
+/// Writes an object, field by field.
+pub struct Writer<'o> {
+    out: &'o mut dyn Sink,
+    empty: bool,
+}
+
+impl<'o> Writer<'o> {
+    /// Opens an object.
+    pub fn object(out: &'o mut dyn Sink) -> Self {
+        out.put(b"{");
+        Self { out, empty: true }
+    }
+
+    /// Writes a field, unless it has its default value.
+    pub fn field(&mut self, name: &str, value: &impl Value) {
+        if *value == Default::default() {
+            return;
+        }
+        self.out.put(if self.empty { b"\"" } else { b",\"" });
+        self.out.put(name.as_bytes());
+        self.out.put(b"\":");
+        value.write(self.out);
+        self.empty = false;
+    }
+
+    /// Closes the object.
+    pub fn end(self) {
+        self.out.put(b"}");
+    }
+}
+
+impl<T: Value> Value for &[T] {
+    fn write(&self, out: &mut dyn Sink) {
+        let mut separator = &b"["[..];
+        for element in *self {
+            out.put(separator);
+            element.write(out);
+            separator = b",";
+        }
+        out.put(if self.is_empty() { b"[]" } else { b"]" });
+    }
+}
+
+impl Value for bool {
+    fn write(&self, out: &mut dyn Sink) {
+        out.put(if *self { b"true" } else { b"false" });
+    }
+}
+
+impl Value for u64 {
+    fn write(&self, out: &mut dyn Sink) {
+        let mut digits = [b'0'; 20];
+        let mut rest = *self;
+        let mut first = digits.len();
+        for (index, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            first = index;
+            if rest == 0 {
+                break;
+            }
+        }
+        out.put(digits.get(first..).unwrap_or_default());
+    }
+}
+
+impl Value for u32 {
+    fn write(&self, out: &mut dyn Sink) {
+        u64::from(*self).write(out);
+    }
+}
+
+impl Value for i32 {
+    fn write(&self, out: &mut dyn Sink) {
+        if *self < 0 {
+            out.put(b"-");
+        }
+        u64::from(self.unsigned_abs()).write(out);
+    }
+}
+
+impl Value for Option<i32> {
+    fn write(&self, out: &mut dyn Sink) {
+        self.unwrap_or_default().write(out);
+    }
+}
+
+impl Value for &CStr {
+    fn write(&self, out: &mut dyn Sink) {
+        out.put(b"\"");
+        for chunk in self.to_bytes().utf8_chunks() {
+            for byte in chunk.valid().bytes() {
+                match byte {
+                    b'"' => out.put(b"\\\""),
+                    b'\\' => out.put(b"\\\\"),
+                    0..0x20 => escape(out, 0, byte),
+                    _ => out.put(&[byte]),
+                }
+            }
+            for byte in chunk.invalid() {
+                escape(out, 0xdc, *byte);
+            }
+        }
+        out.put(b"\"");
+    }
+}
+
+/// Writes `\uHHLL`.
+fn escape(out: &mut dyn Sink, high: u8, low: u8) {
+    out.put(b"\\u");
+    for byte in [high, low] {
+        for nibble in [byte >> 4, byte & 15] {
+            out.put(&[nibble + if nibble < 10 { b'0' } else { b'a' - 10 }]);
+        }
+    }
+}
