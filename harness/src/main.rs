@@ -1,1 +1,48 @@
-fn main(){}
+//! `harness`: the host half of an OCI runtime. It decides; `init` executes.
+#![cfg_attr(not(test), no_main)]
+
+mod cgroup;
+mod cli;
+mod error;
+mod launch;
+mod log;
+mod plan;
+mod signal;
+mod spec;
+mod state;
+mod sys;
+mod verb;
+
+use std::ffi::OsString;
+
+use cli::{Command, Global};
+use error::Result;
+
+/// Carries the command line out; the exit status. The one place where an error is printed.
+fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let mut global = Global::default();
+    match carry_out(arguments, &mut global) {
+        Ok(status) => status,
+        Err(error) => {
+            let text = error.to_string();
+            log::error(&global, &text);
+            eprintln!("error: {text}");
+            1
+        }
+    }
+}
+
+fn carry_out(arguments: impl Iterator<Item = OsString>, global: &mut Global) -> Result<u8> {
+    match cli::parse(arguments, global)? {
+        Command::Print(text) => {
+            verb::print(&text)?;
+            Ok(0)
+        }
+        Command::Run(verb, args) => {
+            // What the caller left open is not for the container, and modes are to be exact.
+            error::Context::host(sys::close_on_exec_from_3(), "close_range", "")?;
+            rustix::process::umask(rustix::fs::Mode::empty());
+            (verb.run)(global, &args)
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The container's cgroup, through cgroupfs: made, limited, entered, removed.
+
+pub mod devices;
+mod v1;
+mod v2;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::error::{Context, Error, Result};
+use crate::plan::{Cgroup, Facts};
+
+/// Where cgroup file systems are mounted.
+pub const MOUNT: &str = "/sys/fs/cgroup";
+/// `CGROUP_SUPER_MAGIC` of linux/magic.h.
+const CGROUP_MAGIC: i64 = 0x0027_e0eb;
+/// `CGROUP2_SUPER_MAGIC`.
+const CGROUP2_MAGIC: i64 = 0x6367_7270;
+/// How long processes that were killed may take to go.
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// A cgroup that was made for a container, with what the child needs to enter it.
+#[derive(Default)]
+pub struct Made {
+    /// Directories of the container that did not exist before.
+    pub directories: Vec<PathBuf>,
+    /// Directories made above those.
+    above: Vec<PathBuf>,
+    /// cgroup v2: the directory, for `CLONE_INTO_CGROUP`.
+    pub unified: Option<OwnedFd>,
+    /// cgroup v1: `tasks` of each hierarchy, for the child to write `0` to.
+    pub tasks: Vec<OwnedFd>,
+}
+
+/// Finds out which cgroup version is mounted, and which hierarchies.
+pub fn facts() -> Result<Facts> {
+    let magic = |path: &Path| rustix::fs::statfs(path).map_or(0, |found| found.f_type as i64);
+    if magic(Path::new(MOUNT)) == CGROUP2_MAGIC {
+        return Ok(Facts { v1: None });
+    }
+    let text = std::fs::read_to_string("/proc/self/cgroup").host("read", "/proc/self/cgroup")?;
+    let lists = text.lines().filter_map(|line| line.split(':').nth(1)).filter(|list| !list.is_empty());
+    let names = lists.map(|list| list.strip_prefix("name=").unwrap_or(list).to_owned());
+    let mut mounted: Vec<String> = names.filter(|name| magic(&Path::new(MOUNT).join(name)) == CGROUP_MAGIC).collect();
+    mounted.sort_unstable();
+    Ok(Facts { v1: Some(mounted) })
+}
+
+impl Made {
+    /// Makes the cgroup and writes its limits; nothing is left where that fails.
+    pub fn new(plan: &Cgroup, facts: &Facts) -> Result<Self> {
+        let mut made = Self::default();
+        let root = Path::new(MOUNT);
+        let done = match &facts.v1 {
+            Some(controllers) => v1::make(root, controllers, plan, &mut made),
+            None => v2::make(root, plan, &mut made),
+        };
+        match done {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                made.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes what was made. What is in use by others stays.
+    pub fn undo(&self) {
+        for directory in &self.directories {
+            let _stays_in_use = remove(directory);
+        }
+        for directory in self.above.iter().rev() {
+            let _stays_in_use = rustix::fs::rmdir(directory);
+        }
+    }
+
+    /// Makes `path` below `root`, and notes what did not exist before. A leaf that exists with
+    /// processes in it belongs to somebody else.
+    fn directory(&mut self, root: &Path, path: &str, entered: &mut dyn FnMut(&Path) -> Result<()>) -> Result<PathBuf> {
+        let mut current = root.to_path_buf();
+        let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
+        while let Some(part) = parts.next() {
+            entered(&current)?;
+            current.push(part);
+            let leaf = parts.peek().is_none();
+            match rustix::fs::mkdir(&current, Mode::from_raw_mode(0o755)) {
+                Ok(()) if leaf => self.directories.push(current.clone()),
+                Ok(()) => self.above.push(current.clone()),
+                Err(Errno::EXIST) if leaf => {
+                    if !processes(&current)?.is_empty() {
+                        return Err(Error::State(format!("cgroup {} is in use", current.display())));
+                    }
+                }
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno).host("mkdir", current.display()),
+            }
+        }
+        Ok(current)
+    }
+}
+
+/// Writes a file of a cgroup, in one write(2).
+fn write(directory: &Path, file: &str, value: &str) -> Result<()> {
+    let path = directory.join(file);
+    let handle = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .host("open", path.display())?;
+    std::fs::File::from(handle).write_all(value.as_bytes()).host("write", format_args!("{value:?} to {}", path.display()))
+}
+
+fn read(directory: &Path, file: &str) -> Result<String> {
+    let path = directory.join(file);
+    let mut text = String::new();
+    let mut handle = std::fs::File::open(&path).host("open", path.display())?;
+    handle.read_to_string(&mut text).host("read", path.display())?;
+    Ok(text)
+}
+
+/// The processes of a cgroup; none if it does not exist.
+fn processes(directory: &Path) -> Result<Vec<Pid>> {
+    let text = match read(directory, "cgroup.procs") {
+        Err(Error::Host { errno: Errno::NOENT | Errno::NODEV, .. }) => return Ok(Vec::new()),
+        text => text?,
+    };
+    Ok(text.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw).collect())
+}
+
+/// The cgroups below a directory, deepest first, itself last.
+fn tree(directory: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    if let Ok(entries) = std::fs::read_dir(directory) {
+        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            all.append(&mut tree(&entry.path()));
+        }
+    }
+    all.push(directory.to_path_buf());
+    all
+}
+
+/// Sends a signal to every process below `directory` and returns handles on them. A process is
+/// pinned by its pidfd first and must still be listed then: a recycled pid is nobody's.
+pub fn signal_all(directory: &Path, signal: Signal) -> Result<Vec<OwnedFd>> {
+    let mut pinned = Vec::new();
+    for cgroup in tree(directory) {
+        let mut candidates = Vec::new();
+        for pid in processes(&cgroup)? {
+            if let Ok(handle) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+                candidates.push((pid, handle));
+            }
+        }
+        if candidates.is_empty() {
+            continue;
+        }
+        let still = processes(&cgroup)?;
+        for (pid, handle) in candidates.into_iter().filter(|(pid, _)| still.contains(pid)) {
+            match rustix::process::pidfd_send_signal(&handle, signal) {
+                Ok(()) => pinned.push(handle),
+                Err(Errno::SRCH) => {}
+                Err(errno) => return Err(errno).host("kill", pid.as_raw_nonzero()),
+            }
+        }
+    }
+    Ok(pinned)
+}
+
+/// Removes a cgroup and all below it; processes that are still there are killed.
+pub fn remove(directory: &Path) -> Result<()> {
+    match rustix::fs::rmdir(directory) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::BUSY) => {}
+        Err(errno) => return Err(errno).host("rmdir", directory.display()),
+    }
+    // Twice: a process may have forked while the list was read.
+    for _ in 0..2 {
+        for handle in signal_all(directory, Signal::KILL)? {
+            let mut poll = [PollFd::new(&handle, PollFlags::IN)];
+            rustix::event::poll(&mut poll, Some(&PATIENCE)).host("poll", directory.display())?;
+        }
+        let mut result = Ok(());
+        for cgroup in tree(directory) {
+            result = match rustix::fs::rmdir(&cgroup) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(errno) => Err(errno),
+            };
+        }
+        if result != Err(Errno::BUSY) {
+            return result.host("rmdir", directory.display());
+        }
+    }
+    Err(Errno::BUSY).host("rmdir", directory.display())
+}
+
+/// Opens a directory as a handle.
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+    rustix::fs::openat(CWD.as_fd(), path, flags, Mode::empty()).host("open", path.display())
+}
+
+/// The directories that a cgroup has, one a hierarchy.
+pub fn directories(plan: &Cgroup, facts: &Facts) -> Vec<PathBuf> {
+    let below = |root: PathBuf| root.join(plan.path.trim_start_matches('/'));
+    match &facts.v1 {
+        None => vec![below(PathBuf::from(MOUNT))],
+        Some(controllers) => controllers.iter().map(|name| below(Path::new(MOUNT).join(name))).collect(),
+    }
+}

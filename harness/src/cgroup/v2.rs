@@ -1,0 +1,89 @@
+//! cgroup v2: one directory; the device policy is a program (`devices.rs`).
+
+use std::path::Path;
+
+use super::{Made, open_directory, read, write};
+use crate::error::{Error, Result};
+use crate::plan::Cgroup;
+
+/// Controllers that are turned on for containers where the kernel has them, limits or not: they
+/// also count, and engines read the figures.
+const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"];
+
+/// Makes the directory and writes the limits.
+pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
+    let available = read(root, "cgroup.controllers")?;
+    let available: Vec<&str> = available.split_ascii_whitespace().collect();
+    if let Some(limit) = plan.limits.iter().find(|limit| !available.contains(&limit.controller)) {
+        return Err(Error::config(
+            limit.pointer,
+            format!("cgroup controller {} is not available", limit.controller),
+        ));
+    }
+    let on: Vec<String> =
+        WANTED.iter().filter(|name| available.contains(name)).map(|name| format!("+{name}")).collect();
+    let on = on.join(" ");
+    let directory = made.directory(root, &plan.path, &mut |above| {
+        if on.is_empty() || write(above, "cgroup.subtree_control", &on).is_ok() {
+            return Ok(());
+        }
+        // One that cannot be turned on here takes the others with it; only needed ones must be.
+        for name in WANTED.iter().filter(|name| available.contains(name)) {
+            match write(above, "cgroup.subtree_control", &format!("+{name}")) {
+                Err(error) if plan.limits.iter().any(|limit| limit.controller == *name) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    })?;
+    for limit in &plan.limits {
+        write(&directory, limit.file, &limit.value)?;
+    }
+    made.unified = Some(open_directory(&directory)?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Limit;
+
+    #[test]
+    fn writes_limits_and_turns_controllers_on_in_a_recorded_tree() {
+        let tree = tempfile::tempdir().unwrap();
+        let root = tree.path();
+        let leaf = root.join("a/b");
+        std::fs::create_dir_all(&leaf).unwrap();
+        std::fs::write(root.join("cgroup.controllers"), "cpuset cpu io memory pids").unwrap();
+        for directory in [root, &root.join("a")] {
+            std::fs::write(directory.join("cgroup.subtree_control"), "").unwrap();
+        }
+        for file in ["memory.max", "cpu.max", "pids.max", "cgroup.procs"] {
+            std::fs::write(leaf.join(file), "").unwrap();
+        }
+        let limit = |controller, file, value: &str| Limit { controller, file, value: value.into(), pointer: "" };
+        let plan = Cgroup {
+            path: "/a/b".into(),
+            limits: vec![
+                limit("memory", "memory.max", "1048576"),
+                limit("cpu", "cpu.max", "20000 100000"),
+                limit("pids", "pids.max", "32"),
+            ],
+            ..Cgroup::default()
+        };
+        let mut made = Made::default();
+        make(root, &plan, &mut made).unwrap();
+        let text = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+        assert_eq!(text("cgroup.subtree_control"), "+cpuset +cpu +io +memory +pids");
+        assert_eq!(text("a/cgroup.subtree_control"), "+cpuset +cpu +io +memory +pids");
+        assert_eq!(text("a/b/memory.max"), "1048576");
+        assert_eq!(text("a/b/cpu.max"), "20000 100000");
+        assert_eq!(text("a/b/pids.max"), "32");
+        // It was there before: not this container's to remove should something fail.
+        assert!(made.directories.is_empty());
+
+        let missing = Cgroup { limits: vec![limit("rdma", "rdma.max", "1")], ..plan };
+        let error = make(root, &missing, &mut Made::default()).unwrap_err().to_string();
+        assert_eq!(error, "config.json: : cgroup controller rdma is not available");
+    }
+}

@@ -1,0 +1,197 @@
+//! The child between clone3 and execveat: in the harness's memory, with raw system calls only.
+
+use std::ffi::CString;
+
+use init_core::failure::{At, Fault, Op, Phase};
+use init_core::phase::ready::report;
+use init_core::sys::page::Page;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::process::Pid;
+
+use super::{number, template};
+use crate::cgroup::Made;
+use crate::error::{Context, Error, Result};
+use crate::plan::{Kind, Namespaces};
+use crate::state::Store;
+use crate::sys;
+
+/// Which way the container's namespaces come about.
+pub struct Way {
+    /// The template mount namespace: the fast path.
+    template: Option<OwnedFd>,
+    /// Leave the old root by pivot_root: the serial path.
+    pub pivot: bool,
+    /// The harness makes the network namespace while init mounts.
+    pub join_network: bool,
+    /// Namespaces made by clone3.
+    clone: u32,
+    /// Namespaces made by the child.
+    unshare: u32,
+    /// Writes here let the child of a user namespace go on.
+    gate: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl Way {
+    /// Chooses by facts, never by configuration: the fast path needs CAP_SYS_ADMIN over the host's
+    /// mount namespace and no user namespace.
+    pub fn choose(store: &Store, namespaces: &Namespaces<'_>, privileged: bool) -> Result<Self> {
+        let flags = namespaces.new_flags();
+        let user = namespaces.is_new(Kind::User);
+        let template = if privileged && !user { template::open(store)? } else { None };
+        let late = Kind::Cgroup.flag();
+        // Joining from a user namespace gives EPERM, so the network is made by clone3 there.
+        let join_network = namespaces.is_new(Kind::Network) && !user;
+        let network = if join_network { Kind::Network.flag() } else { 0 };
+        let clone = if template.is_some() { flags & Kind::Pid.flag() } else { flags & !network & !late };
+        Ok(Self {
+            pivot: template.is_none(),
+            join_network,
+            clone,
+            unshare: flags & !clone & !network,
+            template,
+            gate: if user {
+                Some(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).host("pipe", "")?)
+            } else {
+                None
+            },
+        })
+    }
+}
+
+/// What a child is started with.
+pub struct Start<'s> {
+    /// Way.
+    pub way: &'s Way,
+    /// Namespaces to join.
+    pub joined: &'s [(OwnedFd, Kind)],
+    /// Its cgroup.
+    pub cgroup: &'s Made,
+    /// Init.
+    pub image: &'s OwnedFd,
+    /// Its end of the connection.
+    pub socket: &'s OwnedFd,
+    /// State directory.
+    pub state: RawFd,
+    /// Descriptors that init inherits.
+    pub inherit: &'s [RawFd],
+    /// Wait for the maps of a user namespace.
+    pub maps: bool,
+    /// Shared page.
+    pub page: &'static Page,
+}
+
+/// The child's own copy: valid for the life of the process, made before the clone.
+struct Setup {
+    tasks: Vec<RawFd>,
+    gate: Option<(RawFd, RawFd)>,
+    joined: Vec<(RawFd, u32)>,
+    template: Option<RawFd>,
+    unshare: u32,
+    inherit: Vec<RawFd>,
+    image: RawFd,
+    socket: RawFd,
+    argv: sys::Vector,
+    envp: sys::Vector,
+    page: &'static Page,
+}
+
+/// Starts the child. It never waits for the harness, save for the maps of a user namespace.
+pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
+    let variable = |text: String| CString::new(text).unwrap_or_default();
+    let context = Box::leak(Box::new(Setup {
+        tasks: start.cgroup.tasks.iter().map(AsRawFd::as_raw_fd).collect(),
+        gate: start.way.gate.as_ref().map(|(read, write)| (read.as_raw_fd(), write.as_raw_fd())),
+        joined: start.joined.iter().map(|(file, kind)| (file.as_raw_fd(), kind.flag())).collect(),
+        template: start.way.template.as_ref().map(AsRawFd::as_raw_fd),
+        unshare: start.way.unshare,
+        inherit: start.inherit.to_vec(),
+        image: start.image.as_raw_fd(),
+        socket: start.socket.as_raw_fd(),
+        argv: sys::Vector::new([CString::from(c"init")]),
+        envp: sys::Vector::new([
+            variable(format!("_LIBCONTAINER_INITPIPE={}", start.socket.as_raw_fd())),
+            variable(format!("_LIBCONTAINER_STATEDIR={}", start.state)),
+            CString::from(c"_LIBCONTAINER_INITTYPE=standard"),
+        ]),
+        page: start.page,
+    }));
+    let how = sys::Clone { namespaces: start.way.clone, cgroup: start.cgroup.unified.as_ref().map(AsFd::as_fd) };
+    // A handler of ours must not run in the child, on memory that is also the parent's.
+    let mask = sys::block_signals().host("sigprocmask", "")?;
+    let spawned = sys::spawn(&how, context, main);
+    sys::restore_signals(mask).host("sigprocmask", "")?;
+    spawned.map_err(|errno| Error::Host { op: "clone3", path: hint(start.way.clone).into(), errno })
+}
+
+fn hint(flags: u32) -> &'static str {
+    if flags & Kind::User.flag() != 0 {
+        "with a user namespace (kernel.unprivileged_userns_clone, user.max_user_namespaces or AppArmor may forbid it)"
+    } else {
+        "of init"
+    }
+}
+
+extern "C" fn main(context: &'static Setup) -> ! {
+    context.page.enter(Phase::Clone, 0);
+    let fault = match enter(context) {
+        Ok(()) => {
+            let errno = sys::execute(sys::borrow(context.image), &context.argv, &context.envp);
+            Fault { op: Op::Execveat, path: c"init", errno: errno.raw_os_error() }
+        }
+        Err(fault) => fault,
+    };
+    report(sys::borrow(context.socket), Phase::Clone, &fault);
+    init_core::sys::exit(1)
+}
+
+fn enter(context: &Setup) -> core::result::Result<(), Fault<'static>> {
+    // Into the cgroups of v1 first: the cgroup namespace below takes them as its root.
+    for tasks in &context.tasks {
+        rustix::io::write(sys::borrow(*tasks), b"0").at(Op::JoinCgroup, c"tasks")?;
+    }
+    if let Some((read, write)) = context.gate {
+        // An end of file is the harness's death: its end of the pipe is the only one left.
+        drop(init_core::sys::adopt(write));
+        let mut byte = [0];
+        if rustix::io::read(sys::borrow(read), &mut byte).at(Op::Read, c"maps")? != 1 {
+            return Err(Fault::check(Op::ParentDied, c""));
+        }
+        let (uid, gid) = (rustix::fs::Uid::ROOT, rustix::fs::Gid::ROOT);
+        rustix::thread::set_thread_res_gid(gid, gid, gid).at(Op::Setresgid, c"")?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid).at(Op::Setresuid, c"")?;
+    }
+    for (namespace, kind) in &context.joined {
+        sys::setns(sys::borrow(*namespace), *kind).at(Op::Setns, c"namespace")?;
+    }
+    if let Some(template) = context.template {
+        sys::setns(sys::borrow(template), Kind::Mount.flag()).at(Op::Setns, c"template")?;
+    }
+    if context.unshare != 0 {
+        sys::unshare(context.unshare).at(Op::Unshare, c"")?;
+    }
+    for number in &context.inherit {
+        rustix::io::fcntl_setfd(sys::borrow(*number), rustix::io::FdFlags::empty()).at(Op::Dup, c"inherit")?;
+    }
+    Ok(())
+}
+
+/// The parent's part while the child waits: maps of a user namespace, written while the child can
+/// still be reached through /proc.
+pub fn finish(way: &Way, namespaces: &Namespaces<'_>, pid: Pid) -> Result<()> {
+    let Some((_, write)) = &way.gate else { return Ok(()) };
+    let directory = format!("/proc/{}", number(pid));
+    let put = |file: &str, text: &str| {
+        let path = format!("{directory}/{file}");
+        std::fs::write(&path, text).host("write", format_args!("{:?} to {path}", text.trim_end()))
+    };
+    let lines = |map: &[crate::spec::IdMapping]| -> String {
+        map.iter().map(|one| format!("{} {} {}\n", one.container_id, one.host_id, one.size)).collect()
+    };
+    if !rustix::process::geteuid().is_root() {
+        // user_namespaces(7): without privileges over the parent namespace gid_map needs this.
+        put("setgroups", "deny")?;
+    }
+    put("uid_map", &lines(&namespaces.uid_map))?;
+    put("gid_map", &lines(&namespaces.gid_map))?;
+    rustix::io::write(write, b"1").host("write", "to the child").map(drop)
+}

@@ -1,0 +1,220 @@
+//! The conversation with init. Init has touched the container, so every frame of its is the word
+//! of a stranger: bounded, and awaited with a deadline.
+
+use std::ffi::CStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use init_core::config::{ConfigFd, InitConfig, ProcError, Sync};
+use init_core::failure::{Op, Phase};
+use init_core::sys::arena::Arena;
+use init_core::sys::page::Page;
+use init_core::wire::{self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_INLINE, Sink, Value};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
+
+use super::image;
+use crate::error::{Context, Error, Failure, Result, lossy};
+
+/// Longest that init may be silent.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A buffer that grows.
+struct Buffer(Vec<u8>);
+
+impl Sink for Buffer {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// Encodes a frame.
+fn frame(kind: Kind, body: &impl Value) -> Vec<u8> {
+    let mut buffer = Buffer(Vec::with_capacity(16 * 1024));
+    buffer.put(&[0; HEADER_LENGTH]);
+    body.write(&mut buffer);
+    let length = (buffer.0.len() - HEADER_LENGTH) as u32;
+    if let Some(header) = buffer.0.first_chunk_mut() {
+        *header = Header { kind, length }.encode();
+    }
+    buffer.0
+}
+
+/// Sends the configuration before init exists; the socket's buffer holds it. A longer one goes
+/// into a sealed memfd, which is returned and must be inherited.
+pub fn send_config(socket: &OwnedFd, config: &InitConfig<'_>) -> Result<Option<OwnedFd>> {
+    rustix::net::sockopt::set_socket_timeout(socket, rustix::net::sockopt::Timeout::Recv, Some(DEADLINE))
+        .host("setsockopt", "init socket")?;
+    let whole = frame(Kind::Config, config);
+    let length = whole.len() - HEADER_LENGTH;
+    if length <= MAX_INLINE {
+        write(socket, &whole)?;
+        return Ok(None);
+    }
+    if length > MAX_CONFIG {
+        return Err(Error::State(format!("the configuration of init takes {length} bytes, more than 16 MiB")));
+    }
+    let file = image::sealed("config", whole.get(HEADER_LENGTH..).unwrap_or_default(), false)?;
+    write(socket, &frame(Kind::ConfigFd, &ConfigFd { fd: file.as_raw_fd(), length: length as u32 }))?;
+    Ok(Some(file))
+}
+
+fn write(socket: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno).host("send", "to init"),
+        }
+    }
+    Ok(())
+}
+
+/// A frame of init.
+enum Message {
+    Sync(String),
+    Error(Failure),
+}
+
+/// Decodes the body of a frame that init sent.
+fn decode(kind: Kind, body: &[u8]) -> Result<Message> {
+    let mut memory = vec![std::mem::MaybeUninit::uninit(); 16 * 1024];
+    let arena = Arena::new(&mut memory);
+    let bad = |bad: wire::Malformed| Error::Protocol(format!("{:?} at byte {} of a frame", bad.reason, bad.offset));
+    match kind {
+        Kind::Sync => wire::read::<Sync<'_>>(body, &arena).map(|sync| Message::Sync(lossy(sync.step))).map_err(bad),
+        Kind::Error => {
+            let error: ProcError<'_> = wire::read(body, &arena).map_err(bad)?;
+            let unknown = || Error::Protocol(format!("unknown failure {}/{}", error.phase, error.op));
+            Ok(Message::Error(Failure {
+                phase: Phase::from_code(error.phase).ok_or_else(unknown)?,
+                op: Op::from_code(error.op).ok_or_else(unknown)?,
+                path: lossy(error.path),
+                errno: error.errno,
+            }))
+        }
+        _ => Err(Error::Protocol("a frame that only the harness sends".into())),
+    }
+}
+
+/// Decodes an error frame that init left in the fifo after the gate.
+pub fn failure(frame: &[u8]) -> Result<Failure> {
+    let (header, body) =
+        frame.split_first_chunk().ok_or_else(|| Error::Protocol("a truncated frame in exec.fifo".into()))?;
+    let header = Header::decode(*header).map_err(|bad| Error::Protocol(format!("{bad:?} in exec.fifo")))?;
+    match decode(header.kind, body.get(..header.length as usize).unwrap_or(body))? {
+        Message::Error(failure) => Ok(failure),
+        Message::Sync(step) => Err(Error::Protocol(format!("{step} in exec.fifo"))),
+    }
+}
+
+/// The harness's end of the connection.
+pub struct Init<'i> {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// How far init is.
+    pub page: &'static Page,
+    /// Init.
+    pub pidfd: &'i OwnedFd,
+    /// Its cgroups, to tell an OOM kill.
+    pub cgroups: &'i [PathBuf],
+}
+
+impl Init<'_> {
+    /// Sends a step. An init that is gone is found out when its answer is awaited.
+    pub fn send(&mut self, step: &'static CStr) -> Result<()> {
+        let sent = write(&self.socket, &frame(Kind::Sync, &Sync { step }));
+        self.checked(sent)
+    }
+
+    /// Prefers init's own word about a failure: a call on a dead child fails for no reason of its own.
+    pub fn checked<T>(&mut self, done: Result<T>) -> Result<T> {
+        let Err(error) = done else { return done };
+        let mut poll = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        match rustix::event::poll(&mut poll, Some(&now)) {
+            Ok(1..) => match self.receive() {
+                Ok(Message::Error(failure)) => Err(Error::Init(failure)),
+                Err(death @ Error::Died { .. }) => Err(death),
+                _ => Err(error),
+            },
+            _ => Err(error),
+        }
+    }
+
+    /// Waits for a step of init.
+    pub fn expect(&mut self, step: &'static CStr) -> Result<()> {
+        match self.receive()? {
+            Message::Sync(found) if found.as_bytes() == step.to_bytes() => Ok(()),
+            Message::Sync(found) => Err(Error::Protocol(format!("{found:?} instead of {}", lossy(step)))),
+            Message::Error(failure) => Err(Error::Init(failure)),
+        }
+    }
+
+    fn receive(&mut self) -> Result<Message> {
+        let mut header = [0; HEADER_LENGTH];
+        if !self.fill(&mut header)? {
+            return Err(self.death());
+        }
+        let header = Header::decode(header).map_err(|bad| Error::Protocol(format!("{bad:?} in a header")))?;
+        if header.kind == Kind::Config {
+            return Err(Error::Protocol("a frame that only the harness sends".into()));
+        }
+        let mut body = vec![0; header.length as usize];
+        if !self.fill(&mut body)? {
+            return Err(self.death());
+        }
+        decode(header.kind, &body)
+    }
+
+    /// Fills a buffer; `false` at the end of the connection.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<bool> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match rustix::net::recv(&self.socket, rest, RecvFlags::empty()) {
+                Ok((0, _)) | Err(Errno::CONNRESET) => return Ok(false),
+                Ok((count, _)) => filled += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let phase = self.page.phase().map_or("no phase", Phase::name);
+                    return Err(Error::State(format!("init is silent for {} s, in {phase}", DEADLINE.as_secs())));
+                }
+                Err(errno) => return Err(errno).host("receive", "from init"),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The connection ended without a last word: how init ended.
+    fn death(&self) -> Error {
+        let status = rustix::process::waitid(
+            WaitId::PidFd(self.pidfd.as_fd()),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        );
+        let how = match status {
+            Ok(Some(status)) => match (status.terminating_signal(), status.exit_status()) {
+                (Some(signal), _) if signal == Signal::KILL.as_raw() && self.out_of_memory() => {
+                    "was killed for lack of memory (OOM)".into()
+                }
+                (Some(signal), _) => format!("was killed by {}", crate::signal::name(signal)),
+                (_, Some(101)) => "panicked".into(),
+                (_, Some(code)) => format!("exited with status {code}"),
+                _ => "ended".into(),
+            },
+            _ => "closed its connection".into(),
+        };
+        Error::Died { phase: self.page.phase(), how }
+    }
+
+    fn out_of_memory(&self) -> bool {
+        let counted = |file: PathBuf| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count != "0"))
+        };
+        self.cgroups
+            .iter()
+            .any(|cgroup| counted(cgroup.join("memory.events")) || counted(cgroup.join("memory.oom_control")))
+    }
+}

@@ -1,0 +1,306 @@
+//! From a plan to a container that waits for `start`.
+//!
+//! The order is that of `init/PROTOCOL.md`: what init does not depend on is done while it works.
+
+mod bundle;
+mod child;
+mod handshake;
+pub mod image;
+mod namespaces;
+mod sources;
+pub mod start;
+pub mod template;
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bumpalo::Bump;
+use init_core::sys::page::Page;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use crate::cgroup::{self, Made};
+use crate::error::{Context, Error, Result};
+use crate::plan::{Kind, Launch, Plan};
+use crate::state::{Directory, State, Store};
+use crate::sys;
+
+pub use bundle::Bundle;
+
+/// Oldest kernel: openat2, `mount_setattr`, `CLONE_INTO_CGROUP`, `close_range` are all there.
+const KERNEL: (u32, u32) = (5, 12);
+
+/// What `create` was asked for.
+#[derive(Default)]
+pub struct Options {
+    /// Where to write the pid.
+    pub pid_file: Option<PathBuf>,
+    /// Stamp the phases of init.
+    pub timing: bool,
+    /// Return to the harness's own network namespace afterwards.
+    pub return_network: bool,
+}
+
+/// A created container.
+pub struct Container {
+    /// Its state.
+    pub state: State,
+    /// Its directory.
+    pub directory: Directory,
+    /// Its process.
+    pub pidfd: OwnedFd,
+    /// How far init is.
+    pub page: &'static Page,
+}
+
+/// Everything that has been made so far; dropped before it is finished, it takes all of it back.
+struct Rollback {
+    directory: Option<Directory>,
+    cgroup: Made,
+    child: Option<OwnedFd>,
+}
+
+impl Drop for Rollback {
+    fn drop(&mut self) {
+        // The error that led here is what the user sees; what cannot be undone is left to `delete`.
+        if let Some(child) = &self.child {
+            let _gone = rustix::process::pidfd_send_signal(child, Signal::KILL);
+            let _reaped = rustix::process::waitid(WaitId::PidFd(child.as_fd()), WaitIdOptions::EXITED);
+        }
+        if let Some(directory) = &self.directory {
+            self.cgroup.undo();
+            let _left = directory.remove();
+        }
+    }
+}
+
+/// Creates a container.
+pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Result<Container> {
+    check_kernel()?;
+    let spec = bundle.parse()?;
+    let facts = cgroup::facts()?;
+    let arena = Bump::new();
+    let mut plan = Plan::new(&arena, &spec, id, &facts)?;
+    for warning in &plan.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let mut sources = sources::open(&arena, &plan, bundle)?;
+    if plan.namespaces.is_new(Kind::User)
+        && !sources.privileged
+        && let Some(process) = &mut plan.process
+    {
+        crate::plan::without_groups(process, &plan.namespaces)?;
+    }
+    let joined = namespaces::open(&plan.namespaces)?;
+    let store = Store::make(root)?;
+    let mut rollback = Rollback { directory: Some(store.claim(id)?), cgroup: Made::default(), child: None };
+    let directory = rollback.directory.as_ref().ok_or_else(|| Error::State("no directory".into()))?;
+    let mut state = describe(&plan, id, bundle);
+    state.cgroups = cgroup::directories(&plan.cgroup, &facts);
+    directory.store(&state)?;
+    match Made::new(&plan.cgroup, &facts) {
+        Ok(made) => rollback.cgroup = made,
+        // An ordinary user who asked for no limits gets a container without a cgroup.
+        Err(error) if !sources.privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
+            let _expected = error;
+            state.cgroups.clear();
+        }
+        Err(error) => return Err(error),
+    }
+    sources.open_own_cgroup()?;
+    let (page_file, page) = directory.furnish()?;
+    if plan.process.is_none() {
+        return without_process(rollback, state, page);
+    }
+
+    let pipe = |at| Error::Host { op: "socketpair", path: String::new(), errno: at };
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(pipe)?;
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).host("pidfd_open", "self")?;
+    let way = child::Way::choose(&store, &plan.namespaces, sources.privileged)?;
+    let keyring = CString::new(format!("_ses.{id}")).map_err(|_| Error::Usage("invalid id".into()))?;
+    let config = plan.config(&Launch {
+        parent: own.as_raw_fd(),
+        page: page_file.as_raw_fd(),
+        timing: options.timing,
+        keyring: &keyring,
+        root: (sources.root.as_ref().map(AsRawFd::as_raw_fd), sources.root_path),
+        pivot: way.pivot,
+        join_network: way.join_network,
+        mounts: &sources.mounts,
+    });
+    let mut inherit = vec![theirs.as_raw_fd(), directory.as_fd().as_raw_fd(), page_file.as_raw_fd(), own.as_raw_fd()];
+    inherit.extend(sources.trees());
+    let large = handshake::send_config(&ours, &config)?;
+    inherit.extend(large.as_ref().map(AsRawFd::as_raw_fd));
+
+    let image = image::seal()?;
+    let (pid, pidfd) = child::spawn(&child::Start {
+        way: &way,
+        joined: &joined,
+        cgroup: &rollback.cgroup,
+        image: &image,
+        socket: &theirs,
+        state: directory.as_fd().as_raw_fd(),
+        inherit: &inherit,
+        maps: plan.namespaces.is_new(Kind::User),
+        page,
+    })?;
+    drop(theirs);
+    let child = rollback.child.insert(pidfd);
+    let mut init = handshake::Init { socket: ours, page, pidfd: child, cgroups: &state.cgroups };
+    init.checked(child::finish(&way, &plan.namespaces, pid))?;
+    let home = if way.join_network { make_network(&mut init, options.return_network)? } else { None };
+    if let Some(cgroup) = &rollback.cgroup.unified
+        && let Some(program) = cgroup::devices::compile(&plan.cgroup.devices)
+    {
+        attach_devices(cgroup, &program, sources.privileged)?;
+    }
+
+    state.pid = pid.as_raw_nonzero().get();
+    init.expect(init_core::config::PROC_READY)?;
+    if let Some(home) = home {
+        sys::setns(&home, Kind::Network.flag()).host("setns", "own network namespace")?;
+    }
+    raise_limits(&plan, state.pid)?;
+    // The state before the process may go on: killed here, `delete` still finds everything.
+    state.start_time = crate::state::start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
+    directory.store(&state)?;
+    if let Some(file) = &options.pid_file {
+        write_pid_file(file, state.pid)?;
+    }
+    init.send(init_core::config::PROC_RUN)?;
+    // Success is this frame, never the end of the connection.
+    if let Err(error) = init.expect(init_core::config::PROC_DONE) {
+        if let Some(file) = &options.pid_file {
+            let _may_be_gone = rustix::fs::unlink(file);
+        }
+        return Err(error);
+    }
+    drop(init);
+    rollback.cgroup = Made::default();
+    let (Some(directory), Some(pidfd)) = (rollback.directory.take(), rollback.child.take()) else {
+        return Err(Error::State("nothing was created".into()));
+    };
+    Ok(Container { state, directory, pidfd, page })
+}
+
+/// A container without a process: created, and never to be started.
+fn without_process(mut rollback: Rollback, mut state: State, page: &'static Page) -> Result<Container> {
+    state.startable = false;
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).host("pidfd_open", "self")?;
+    rollback.cgroup = Made::default();
+    let directory = rollback.directory.take().ok_or_else(|| Error::State("nothing was created".into()))?;
+    Ok(Container { state, directory, pidfd: own, page })
+}
+
+fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    State {
+        oci_version: plan.oci_version.to_owned(),
+        id: id.to_owned(),
+        pid: 0,
+        start_time: 0,
+        bundle: bundle.path.display().to_string(),
+        annotations: plan.annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        rootfs: bundle.path.join(plan.rootfs).display().to_string(),
+        created: now,
+        owner: rustix::process::geteuid().as_raw(),
+        startable: true,
+        cgroups: Vec::new(),
+    }
+}
+
+fn check_kernel() -> Result<()> {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found < KERNEL {
+        let (major, minor) = KERNEL;
+        return Err(Error::State(format!("Linux {release} is too old: at least {major}.{minor} is needed")));
+    }
+    Ok(())
+}
+
+/// Makes the network namespace here, while init mounts, and tells init that it can be joined.
+/// Returns the own one for `run`, which goes back once init has joined.
+fn make_network(init: &mut handshake::Init<'_>, come_back: bool) -> Result<Option<OwnedFd>> {
+    use rustix::fs::{Mode, OFlags};
+    const FILE: &str = "/proc/self/ns/net";
+    let open = || rustix::fs::open(FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).host("open", FILE);
+    let home = if come_back { Some(open()?) } else { None };
+    sys::unshare(Kind::Network.flag()).host("unshare", "network namespace")?;
+    init.send(init_core::config::PROC_NETWORK)?;
+    Ok(home)
+}
+
+fn attach_devices(cgroup: &OwnedFd, program: &[u8], privileged: bool) -> Result<()> {
+    let attach = || {
+        let program = sys::load_device_program(program)?;
+        sys::attach_device_program(cgroup, &program)
+    };
+    match attach() {
+        // An ordinary user cannot make device nodes either.
+        Err(rustix::io::Errno::PERM) if !privileged => Ok(()),
+        done => done.host("attach", "device program"),
+    }
+}
+
+/// Only the harness may raise a hard limit; init sets the exact values after the gate.
+fn raise_limits(plan: &Plan<'_>, pid: i32) -> Result<()> {
+    for limit in plan.process.iter().flat_map(|process| process.rlimits) {
+        let (soft, hard) = sys::limit(0, limit.resource).host("getrlimit", limit.resource)?;
+        if limit.hard > hard {
+            sys::set_limit(pid, limit.resource, soft, limit.hard)
+                .host("setrlimit", format_args!("of a hard limit of {}", limit.hard))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a bare number, as conmon reads it: a new file, then renamed, so that a link or a fifo of
+/// that name is replaced, not followed.
+fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let mut name = path.as_os_str().to_os_string();
+    name.push(format!(".{pid}"));
+    let new = PathBuf::from(name);
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o644)).host("create", new.display())?;
+    let written = rustix::io::write(&file, pid.to_string().as_bytes())
+        .and_then(|_| rustix::fs::renameat(CWD, &new, CWD, path));
+    written.host("write", path.display()).inspect_err(|_| {
+        let _nothing_left = rustix::fs::unlink(&new);
+    })
+}
+
+/// Waits until the process of a pidfd has ended; `false` if that takes longer than `limit`.
+pub fn wait_gone(pidfd: impl AsFd, limit: Option<Timespec>) -> Result<bool> {
+    let mut poll = [PollFd::new(&pidfd, PollFlags::IN)];
+    loop {
+        match rustix::event::poll(&mut poll, limit.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            done => return done.host("poll", "pidfd").map(|ready| ready > 0),
+        }
+    }
+}
+
+/// A path for the kernel.
+fn c_path<'a>(arena: &'a Bump, path: &Path) -> Result<&'a std::ffi::CStr> {
+    let bytes = path.as_os_str().as_bytes();
+    let copy = arena.alloc_slice_fill_copy(bytes.len() + 1, 0);
+    if let Some(head) = copy.get_mut(..bytes.len()) {
+        head.copy_from_slice(bytes);
+    }
+    std::ffi::CStr::from_bytes_with_nul(copy).map_err(|_| Error::file(path, "contains a NUL"))
+}
+
+/// A process id, as a number.
+pub fn number(pid: Pid) -> i32 {
+    pid.as_raw_nonzero().get()
+}

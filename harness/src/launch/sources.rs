@@ -1,0 +1,120 @@
+//! What the container takes from the host: its root file system and the sources of bind mounts,
+//! opened before anything of the container runs.
+
+use std::ffi::CStr;
+use std::path::Path;
+
+use bumpalo::Bump;
+use init_core::config::Mount;
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+
+use super::{Bundle, c_path};
+use crate::error::{Context, Error, Result, lossy};
+use crate::plan::Plan;
+
+/// The opened sources.
+pub struct Sources<'a> {
+    /// Detached tree of the root file system; `None` where init must open it itself.
+    pub root: Option<OwnedFd>,
+    /// Path of the root file system.
+    pub root_path: &'a CStr,
+    /// The plan's mounts, with their trees.
+    pub mounts: Vec<Mount<'a>>,
+    /// Whether the harness has CAP_SYS_ADMIN over its own mount namespace.
+    pub privileged: bool,
+    trees: Vec<OwnedFd>,
+}
+
+impl Sources<'_> {
+    /// Opens what did not exist before the container's cgroup was made.
+    pub fn open_own_cgroup(&mut self) -> Result<()> {
+        for mount in &mut self.mounts {
+            if !self.privileged || !mount.kind.is_empty() || mount.tree.is_some() {
+                continue;
+            }
+            let tree = rustix::mount::open_tree(CWD, mount.source, CLONE).host("open_tree", lossy(mount.source))?;
+            mount.tree = Some(tree.as_raw_fd());
+            self.trees.push(tree);
+        }
+        Ok(())
+    }
+
+    /// The numbers of all trees, for init to inherit.
+    pub fn trees(&self) -> impl Iterator<Item = RawFd> {
+        self.trees.iter().chain(&self.root).map(AsRawFd::as_raw_fd)
+    }
+}
+
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+
+/// Opens the root file system and every bind source.
+pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sources<'a>> {
+    let path = bundle.path.join(plan.rootfs);
+    let handle = match rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) => return Err(root(&path, "does not exist")),
+        Err(Errno::NOTDIR) => return Err(root(&path, "is not a directory")),
+        handle => handle.host("open", path.display())?,
+    };
+    let (own, host) = (
+        rustix::fs::fstat(&handle).host("stat", path.display())?,
+        rustix::fs::stat("/").host("stat", "/")?,
+    );
+    if (own.st_dev, own.st_ino) == (host.st_dev, host.st_ino) {
+        return Err(root(&path, "is the host's own root"));
+    }
+    let flags = CLONE | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
+    let root = match rustix::mount::open_tree(&handle, "", flags) {
+        Ok(tree) => Some(tree),
+        Err(Errno::PERM) => None,
+        Err(errno) => return Err(errno).host("open_tree", path.display()),
+    };
+    let mut sources = Sources {
+        privileged: root.is_some(),
+        root,
+        root_path: c_path(arena, &path)?,
+        mounts: Vec::with_capacity(plan.mounts.len()),
+        trees: Vec::new(),
+    };
+    for (mount, place) in &plan.mounts {
+        let made = if mount.kind.is_empty() { source(arena, bundle, *mount, place, &mut sources)? } else { *mount };
+        sources.mounts.push(made);
+    }
+    Ok(sources)
+}
+
+fn root(path: &Path, reason: &str) -> Error {
+    Error::config("/root/path", format!("{} {reason}", path.display()))
+}
+
+/// Opens the source of a bind mount and finds out what it is.
+fn source<'a>(
+    arena: &'a Bump,
+    bundle: &Bundle,
+    mount: Mount<'a>,
+    place: &str,
+    sources: &mut Sources<'_>,
+) -> Result<Mount<'a>> {
+    let path = bundle.path.join(lossy(mount.source));
+    let failed = |errno: Errno| {
+        Error::config(format!("{place}/source"), format!("{}: {}", path.display(), crate::error::describe(errno)))
+    };
+    if !sources.privileged {
+        let found = rustix::fs::stat(&path).map_err(failed)?;
+        let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
+        return Ok(Mount { source: c_path(arena, &path)?, file, ..mount });
+    }
+    // The container's own cgroup is still to be made: `open_own_cgroup` comes back to it.
+    if path.starts_with(crate::cgroup::MOUNT) && !path.exists() {
+        return Ok(mount);
+    }
+    let flags = if mount.recursive { CLONE | OpenTreeFlags::AT_RECURSIVE } else { CLONE };
+    let tree = rustix::mount::open_tree(CWD, &path, flags).map_err(failed)?;
+    let found = rustix::fs::fstat(&tree).map_err(failed)?;
+    let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
+    let number = tree.as_raw_fd();
+    sources.trees.push(tree);
+    Ok(Mount { tree: Some(number), file, ..mount })
+}

@@ -1,0 +1,173 @@
+//! Namespaces and id maps.
+
+use std::ffi::CStr;
+
+use bumpalo::Bump;
+
+use super::text;
+use crate::error::{Error, Result};
+use crate::spec::{IdMapping, Linux};
+
+/// The kinds of namespaces(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// user_namespaces(7).
+    User,
+    /// mount_namespaces(7).
+    Mount,
+    /// pid_namespaces(7).
+    Pid,
+    /// network_namespaces(7).
+    Network,
+    /// ipc_namespaces(7).
+    Ipc,
+    /// uts_namespaces(7).
+    Uts,
+    /// cgroup_namespaces(7).
+    Cgroup,
+}
+
+impl Kind {
+    /// Every kind, in the order in which namespaces are joined.
+    pub const ALL: [Self; 7] =
+        [Self::User, Self::Mount, Self::Pid, Self::Network, Self::Ipc, Self::Uts, Self::Cgroup];
+
+    /// The name in config.json.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Mount => "mount",
+            Self::Pid => "pid",
+            Self::Network => "network",
+            Self::Ipc => "ipc",
+            Self::Uts => "uts",
+            Self::Cgroup => "cgroup",
+        }
+    }
+
+    /// The flag of clone(2).
+    pub const fn flag(self) -> u32 {
+        use linux_raw_sys::general as raw;
+        match self {
+            Self::User => raw::CLONE_NEWUSER,
+            Self::Mount => raw::CLONE_NEWNS,
+            Self::Pid => raw::CLONE_NEWPID,
+            Self::Network => raw::CLONE_NEWNET,
+            Self::Ipc => raw::CLONE_NEWIPC,
+            Self::Uts => raw::CLONE_NEWUTS,
+            Self::Cgroup => raw::CLONE_NEWCGROUP,
+        }
+    }
+}
+
+/// A namespace of the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace<'a> {
+    /// Kind.
+    pub kind: Kind,
+    /// File of an existing one to join; `None`: a new one.
+    pub path: Option<&'a CStr>,
+    /// Where config.json asks for it.
+    pub pointer: String,
+}
+
+/// All namespaces of the container.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Namespaces<'a> {
+    list: Vec<Namespace<'a>>,
+    /// Map of user ids.
+    pub uid_map: Vec<IdMapping>,
+    /// Map of group ids.
+    pub gid_map: Vec<IdMapping>,
+}
+
+impl<'a> Namespaces<'a> {
+    /// Whether the container does not share the host's.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.list.iter().any(|namespace| namespace.kind == kind)
+    }
+
+    /// Whether the container gets a new one.
+    pub fn is_new(&self, kind: Kind) -> bool {
+        self.list.iter().any(|namespace| namespace.kind == kind && namespace.path.is_none())
+    }
+
+    /// Those to join.
+    pub fn joined(&self) -> impl Iterator<Item = &Namespace<'a>> {
+        self.list.iter().filter(|namespace| namespace.path.is_some())
+    }
+
+    /// The clone(2) flags of the new ones.
+    pub fn new_flags(&self) -> u32 {
+        self.list.iter().filter(|namespace| namespace.path.is_none()).map(|one| one.kind.flag()).sum()
+    }
+}
+
+/// Plans the namespaces.
+pub fn plan<'a>(arena: &'a Bump, linux: &Linux<'_>) -> Result<Namespaces<'a>> {
+    let mut plan = Namespaces::default();
+    for (index, namespace) in linux.namespaces.iter().flatten().enumerate() {
+        let pointer = format!("/linux/namespaces/{index}");
+        if *namespace.kind == *"time" {
+            return Err(Error::config(format!("{pointer}/type"), "not implemented yet"));
+        }
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == &*namespace.kind).ok_or_else(|| {
+            Error::config(format!("{pointer}/type"), format!("unknown namespace {:?}", &*namespace.kind))
+        })?;
+        if plan.has(kind) {
+            return Err(Error::config(format!("{pointer}/type"), format!("{} is there twice", kind.name())));
+        }
+        let path = namespace.path.as_deref().filter(|path| !path.is_empty());
+        if path.is_some() && matches!(kind, Kind::User | Kind::Mount | Kind::Pid) {
+            return Err(Error::config(format!("{pointer}/path"), "not implemented yet"));
+        }
+        if path.is_some_and(|path| !path.starts_with('/')) {
+            return Err(Error::config(format!("{pointer}/path"), "must be absolute"));
+        }
+        let path = path.map(|path| text(arena, &format!("{pointer}/path"), path)).transpose()?;
+        plan.list.push(Namespace { kind, path, pointer });
+    }
+    if !plan.is_new(Kind::Mount) {
+        return Err(Error::config("/linux/namespaces", "containers without a mount namespace: not implemented yet"));
+    }
+    plan.uid_map = map(linux.uid_mappings.as_deref(), "/linux/uidMappings", &plan)?;
+    plan.gid_map = map(linux.gid_mappings.as_deref(), "/linux/gidMappings", &plan)?;
+    Ok(plan)
+}
+
+fn map(mappings: Option<&[IdMapping]>, pointer: &str, plan: &Namespaces<'_>) -> Result<Vec<IdMapping>> {
+    let mappings = mappings.unwrap_or_default();
+    if !plan.is_new(Kind::User) {
+        return if mappings.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Err(Error::config(pointer, "needs a new user namespace"))
+        };
+    }
+    if mappings.is_empty() {
+        return Err(Error::config(pointer, "a new user namespace needs a mapping"));
+    }
+    for (index, one) in mappings.iter().enumerate() {
+        let wrong = |reason: &str| Err(Error::config(format!("{pointer}/{index}"), reason));
+        // 4294967295 is no id, so the last one that can be mapped is one less.
+        let end = |first: u32| first.checked_add(one.size).filter(|end| *end < u32::MAX);
+        if one.size == 0 {
+            return wrong("size is 0");
+        }
+        if end(one.container_id).is_none() || end(one.host_id).is_none() {
+            return wrong("exceeds the range of ids");
+        }
+        let overlap = |a: u32, b: u32, size: u32| u64::from(a) < u64::from(b) + u64::from(size) && u64::from(b) < u64::from(a) + u64::from(one.size);
+        let earlier = mappings.iter().take(index);
+        if earlier.into_iter().any(|other| {
+            overlap(one.container_id, other.container_id, other.size) || overlap(one.host_id, other.host_id, other.size)
+        }) {
+            return wrong("overlaps an earlier mapping");
+        }
+    }
+    if mappings.iter().any(|one| one.container_id == 0) {
+        Ok(mappings.to_vec())
+    } else {
+        Err(Error::config(pointer, "id 0 of the container is not mapped"))
+    }
+}

@@ -1,0 +1,334 @@
+//! The state directory: one directory a container, its state as JSON, the start gate.
+//!
+//! `mkdirat` claims an id, so one of any number of callers wins. The state is written before the
+//! first resource is made, so that whatever happens `delete --force` can find and remove it.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use init_core::sys::page::{PAGE_LENGTH, Page};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Result};
+
+/// What is stored about a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Version of the runtime-spec.
+    pub oci_version: String,
+    /// Id.
+    pub id: String,
+    /// Process; 0 while the container is being created.
+    pub pid: i32,
+    /// Start time of the process in clock ticks since boot (proc(5), /proc/PID/stat, field 22).
+    pub start_time: u64,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// Annotations of config.json.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub annotations: std::collections::BTreeMap<String, String>,
+    /// Root file system.
+    pub rootfs: String,
+    /// When it was created, in nanoseconds since 1970.
+    pub created: u64,
+    /// Who created it.
+    pub owner: u32,
+    /// Whether config.json had a process: without one there is nothing to start.
+    pub startable: bool,
+    /// Its cgroup directories.
+    pub cgroups: Vec<PathBuf>,
+}
+
+/// What a container is doing (runtime-spec, runtime.md, "State").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// `create` has not finished.
+    Creating,
+    /// The process waits for `start`.
+    Created,
+    /// The process runs.
+    Running,
+    /// The process has ended.
+    Stopped,
+}
+
+impl Status {
+    /// The word of the specification.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The file names of a container's directory.
+const STATE: &str = "state.json";
+const FIFO: &str = "exec.fifo";
+const PAGE: &str = "page";
+
+/// Holds an id against `[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}`.
+pub fn check_id(id: &str) -> Result<&str> {
+    let wrong = |reason: &str| Err(Error::Usage(format!("invalid id {id:?}: {reason}")));
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    match id.as_bytes() {
+        [] => wrong("empty"),
+        bytes if bytes.len() > 255 => Err(Error::Usage("invalid id: longer than 255 bytes".into())),
+        [first, ..] if !word(*first) => wrong("must begin with a letter, a digit or _"),
+        bytes if !bytes.iter().all(|byte| word(*byte) || b".+-".contains(byte)) => {
+            wrong("only letters, digits, and _ . + - are allowed")
+        }
+        _ => Ok(id),
+    }
+}
+
+/// The `--root` directory.
+pub struct Store {
+    path: PathBuf,
+    handle: OwnedFd,
+}
+
+/// A container's directory.
+pub struct Directory {
+    /// Its path.
+    pub path: PathBuf,
+    handle: OwnedFd,
+}
+
+impl Store {
+    /// Opens the directory, made (mode 0700) where it is missing.
+    pub fn make(path: &Path) -> Result<Self> {
+        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
+            .create(path)
+            .host("mkdir", path.display())?;
+        Self::open(path)
+    }
+
+    /// Opens the directory. It must be the caller's and nobody else's to write.
+    pub fn open(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path).host("resolve", path.display())?;
+        let handle = rustix::fs::open(&path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .host("open", path.display())?;
+        let found = rustix::fs::fstat(&handle).host("stat", path.display())?;
+        if found.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(Error::file(&path, "belongs to another user"));
+        }
+        if found.st_mode & 0o022 != 0 && found.st_mode & 0o1000 == 0 {
+            return Err(Error::file(&path, "is writable by other users"));
+        }
+        Ok(Self { path, handle })
+    }
+
+    /// Path of the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The ids of all containers, sorted.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(&self.path).host("read", self.path.display())?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut ids: Vec<String> = names.filter(|name| check_id(name).is_ok()).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// Claims an id. Mode 0711: init, with ids of its own in a user namespace, must reach the fifo
+    /// through the descriptor it inherits; the store itself is closed to others.
+    pub fn claim(&self, id: &str) -> Result<Directory> {
+        match rustix::fs::mkdirat(&self.handle, id, Mode::from_raw_mode(0o711)) {
+            Ok(()) => self.find(id),
+            Err(Errno::EXIST) => Err(Error::State(format!("container {id:?} already exists"))),
+            Err(errno) => Err(errno).host("mkdir", self.path.join(id).display()),
+        }
+    }
+
+    /// Finds a container's directory.
+    pub fn find(&self, id: &str) -> Result<Directory> {
+        let path = self.path.join(id);
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.handle, id, flags, Mode::empty()) {
+            Ok(handle) => Ok(Directory { path, handle }),
+            Err(Errno::NOENT) => Err(missing(id)),
+            Err(errno) => Err(errno).host("open", path.display()),
+        }
+    }
+}
+
+/// Finds a container below `root`, which need not exist.
+pub fn find(root: &Path, id: &str) -> Result<Directory> {
+    match Store::open(root) {
+        Err(Error::Host { errno: Errno::NOENT, .. }) => Err(missing(id)),
+        store => store?.find(id),
+    }
+}
+
+fn missing(id: &str) -> Error {
+    Error::State(format!("container {id:?} does not exist"))
+}
+
+impl Directory {
+    /// Makes the fifo and the shared page.
+    pub fn furnish(&self) -> Result<(OwnedFd, &'static Page)> {
+        rustix::fs::mknodat(&self.handle, FIFO, FileType::Fifo, Mode::from_raw_mode(0o622), 0)
+            .host("mkfifo", self.path.join(FIFO).display())?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let place = self.path.join(PAGE);
+        let page = rustix::fs::openat(&self.handle, PAGE, flags, Mode::from_raw_mode(0o600))
+            .host("create", place.display())?;
+        rustix::fs::ftruncate(&page, PAGE_LENGTH as u64).host("truncate", place.display())?;
+        let map = init_core::sys::map_page(&page).host("mmap", place.display())?;
+        Ok((page, map))
+    }
+
+    /// Writes the state: a new file, then renamed over the old one.
+    pub fn store(&self, state: &State) -> Result<()> {
+        const NEW: &str = "state.json.new";
+        let text = serde_json::to_vec(state).map_err(|error| Error::file(&self.path, error.to_string()))?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let name = if state.pid == 0 { STATE } else { NEW };
+        let place = self.path.join(name);
+        let file = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o600))
+            .host("create", place.display())?;
+        std::fs::File::from(file).write_all(&text).host("write", place.display())?;
+        if state.pid == 0 {
+            return Ok(());
+        }
+        rustix::fs::renameat(&self.handle, NEW, &self.handle, STATE).host("rename", place.display())
+    }
+
+    /// Reads the state.
+    pub fn load(&self) -> Result<State> {
+        let place = self.path.join(STATE);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(&self.handle, STATE, flags, Mode::empty()).host("open", place.display())?;
+        let mut text = Vec::with_capacity(2048);
+        std::fs::File::from(file).read_to_end(&mut text).host("read", place.display())?;
+        let state: State =
+            serde_json::from_slice(&text).map_err(|error| Error::file(&place, format!("damaged: {error}")))?;
+        if state.pid < 0 || state.pid == 1 {
+            return Err(Error::file(&place, format!("damaged: pid {}", state.pid)));
+        }
+        Ok(state)
+    }
+
+    /// What the container is doing.
+    pub fn status(&self, state: &State) -> Status {
+        if state.pid == 0 {
+            return Status::Creating;
+        }
+        if start_time(state.pid) != Some(state.start_time) {
+            return Status::Stopped;
+        }
+        match rustix::fs::statat(&self.handle, FIFO, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Status::Created,
+            Err(_) => Status::Running,
+        }
+    }
+
+    /// The start gate, opened without waiting for init.
+    pub fn open_gate(&self) -> Result<OwnedFd> {
+        let place = self.path.join(FIFO);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let gate = rustix::fs::openat(&self.handle, FIFO, flags, Mode::empty()).host("open", place.display())?;
+        let found = rustix::fs::fstat(&gate).host("stat", place.display())?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::Fifo
+            || found.st_uid != rustix::process::geteuid().as_raw()
+        {
+            return Err(Error::file(&place, "not the fifo that create made"));
+        }
+        Ok(gate)
+    }
+
+    /// Removes the gate; `false` if somebody else has.
+    pub fn take_gate(&self) -> Result<bool> {
+        match rustix::fs::unlinkat(&self.handle, FIFO, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno).host("unlink", self.path.join(FIFO).display()),
+        }
+    }
+
+    /// The page that init shares; `None` where it cannot be had any more.
+    pub fn page(&self) -> Option<&'static Page> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let page = rustix::fs::openat(&self.handle, PAGE, flags, Mode::empty()).ok()?;
+        let length = rustix::fs::fstat(&page).ok()?.st_size;
+        if length < PAGE_LENGTH as i64 {
+            return None;
+        }
+        init_core::sys::map_page(&page).ok()
+    }
+
+    /// Removes the directory and what `create` and `start` put there.
+    pub fn remove(&self) -> Result<()> {
+        for name in [FIFO, PAGE, STATE, "state.json.new"] {
+            match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno).host("unlink", self.path.join(name).display()),
+            }
+        }
+        match rustix::fs::rmdir(&self.path) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno).host("rmdir", self.path.display()),
+        }
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+}
+
+/// A handle on the container's process, proved to be the one that was started: the pidfd pins
+/// it, then the start time is compared. `None` once it has ended.
+pub fn pin(state: &State) -> Result<Option<OwnedFd>> {
+    let Some(pid) = Pid::from_raw(state.pid) else { return Ok(None) };
+    let handle = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(None),
+        handle => handle.host("pidfd_open", state.pid)?,
+    };
+    Ok((start_time(state.pid) == Some(state.start_time)).then_some(handle))
+}
+
+/// Start time of a process that is not dead (proc(5)): `None` for none, or a zombie.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let file = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut buffer = [0; 1024];
+    let length = rustix::io::read(&file, &mut buffer).ok()?;
+    let text = buffer.get(..length)?;
+    // The name in parentheses may hold anything.
+    let after = text.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(text.get(after + 1..)?).ok()?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X" | "x") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_checked_before_the_file_system_is_touched() {
+        let long = "a".repeat(255);
+        for good in ["a", "0", "_x", "a.b", "a+b-c_d", long.as_str()] {
+            assert_eq!(check_id(good).unwrap(), good);
+        }
+        for bad in ["", ".", "..", "a/b", "../x", "-a", ".a", "ä", "a b", "a\n", &"a".repeat(256)] {
+            check_id(bad).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! bpf(2): loading and attaching a device program.
+
+use init_core::sys::arch::syscall;
+use linux_raw_sys::general as raw;
+use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use rustix::io::Result;
+
+const BPF_PROG_LOAD: usize = 5;
+const BPF_PROG_ATTACH: usize = 8;
+const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_CGROUP_DEVICE: u32 = 6;
+const BPF_F_ALLOW_MULTI: u32 = 2;
+
+/// The start of `union bpf_attr` for `BPF_PROG_LOAD`; the kernel takes what is missing as zero.
+#[repr(C)]
+struct Load {
+    kind: u32,
+    count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct Attach {
+    target: u32,
+    program: u32,
+    kind: u32,
+    flags: u32,
+}
+
+/// Loads a program of type `BPF_PROG_TYPE_CGROUP_DEVICE`; `code` is whole 8-byte instructions.
+pub fn load_device_program(code: &[u8]) -> Result<OwnedFd> {
+    let attr = Load {
+        kind: BPF_PROG_TYPE_CGROUP_DEVICE,
+        count: (code.len() / 8) as u32,
+        instructions: code.as_ptr() as u64,
+        license: c"Apache-2.0".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+    };
+    let args = [BPF_PROG_LOAD, &raw const attr as usize, size_of_val(&attr), 0, 0];
+    // SAFETY: the kernel reads the attributes, count * 8 bytes of code and the licence, all of
+    // which outlive the call.
+    let program = super::check(unsafe { syscall(raw::__NR_bpf, args) })?;
+    // SAFETY: the call returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(program as i32) })
+}
+
+/// Attaches a device program to a cgroup, besides those of its ancestors.
+pub fn attach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<()> {
+    let attr = Attach {
+        target: cgroup.as_fd().as_raw_fd() as u32,
+        program: program.as_fd().as_raw_fd() as u32,
+        kind: BPF_CGROUP_DEVICE,
+        flags: BPF_F_ALLOW_MULTI,
+    };
+    let args = [BPF_PROG_ATTACH, &raw const attr as usize, size_of_val(&attr), 0, 0];
+    // SAFETY: the kernel reads the attributes, which outlive the call.
+    super::check(unsafe { syscall(raw::__NR_bpf, args) }).map(drop)
+}

@@ -1,0 +1,101 @@
+//! The only unsafe code of the harness: its entry point, clone3, and calls that rustix lacks.
+#![allow(unsafe_code)]
+
+mod bpf;
+mod clone;
+mod entry;
+mod signals;
+
+use std::ffi::{CString, c_char};
+
+use init_core::sys::arch::syscall;
+use linux_raw_sys::general as raw;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use rustix::io::{Errno, Result};
+
+pub use bpf::{attach_device_program, load_device_program};
+pub use clone::{Clone, spawn};
+pub use signals::{block_signals, next_signal, restore_signals};
+
+fn check(word: isize) -> Result<usize> {
+    usize::try_from(word).map_err(|_| Errno::from_raw_os_error(-(word as i32)))
+}
+
+/// A descriptor of this process, by number.
+pub fn borrow(number: RawFd) -> BorrowedFd<'static> {
+    init_core::sys::descriptor(number)
+}
+
+/// Marks every descriptor from 3 up close-on-exec: what the caller left open is not for the
+/// container (`close_range(2)`).
+pub fn close_on_exec_from_3() -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: usize = 4;
+    let args = [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0];
+    // SAFETY: the call takes numbers and closes nothing.
+    check(unsafe { syscall(raw::__NR_close_range, args) }).map(drop)
+}
+
+/// unshare(2).
+pub fn unshare(flags: u32) -> Result<()> {
+    // SAFETY: the call takes a number; no caller passes CLONE_FILES or CLONE_VM, so no borrowed
+    // descriptor and no memory changes its meaning.
+    check(unsafe { syscall(raw::__NR_unshare, [flags as usize, 0, 0, 0, 0]) }).map(drop)
+}
+
+/// setns(2); `kind` 0 takes whatever the descriptor is.
+pub fn setns(namespace: impl AsFd, kind: u32) -> Result<()> {
+    let args = [namespace.as_fd().as_raw_fd() as usize, kind as usize, 0, 0, 0];
+    // SAFETY: the call takes numbers.
+    check(unsafe { syscall(raw::__NR_setns, args) }).map(drop)
+}
+
+/// ioctl_ns(2) `NS_GET_NSTYPE`: the clone(2) flag of a namespace's kind.
+pub fn namespace_kind(namespace: impl AsFd) -> Result<u32> {
+    const NS_GET_NSTYPE: usize = 0xb703;
+    let args = [namespace.as_fd().as_raw_fd() as usize, NS_GET_NSTYPE, 0, 0, 0];
+    // SAFETY: the request takes no argument.
+    check(unsafe { syscall(raw::__NR_ioctl, args) }).map(|kind| kind as u32)
+}
+
+/// An argument vector or environment of execve(2): strings that are never freed, and the pointers
+/// to them with a null one at the end.
+pub struct Vector(Vec<*const c_char>);
+
+// SAFETY: the pointers are never written through, and what they point to is leaked.
+unsafe impl Sync for Vector {}
+
+impl Vector {
+    /// Leaks the strings.
+    pub fn new<const N: usize>(texts: [CString; N]) -> Self {
+        Self(texts.map(|text| text.into_raw().cast_const()).into_iter().chain([std::ptr::null()]).collect())
+    }
+}
+
+/// execveat(2) of the file that `image` refers to. Returns only on failure.
+pub fn execute(image: impl AsFd, argv: &Vector, envp: &Vector) -> Errno {
+    let empty = c"".as_ptr() as usize;
+    let image = image.as_fd().as_raw_fd() as usize;
+    let args = [image, empty, argv.0.as_ptr() as usize, envp.0.as_ptr() as usize, raw::AT_EMPTY_PATH as usize];
+    // SAFETY: both vectors end with a null pointer and their strings are never freed.
+    match check(unsafe { syscall(raw::__NR_execveat, args) }) {
+        Ok(_) => Errno::NOSYS,
+        Err(errno) => errno,
+    }
+}
+
+/// prlimit(2): soft and hard limit of a process, 0 being the caller.
+pub fn limit(pid: i32, resource: u32) -> Result<(u64, u64)> {
+    let mut old = raw::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let args = [pid as usize, resource as usize, 0, &raw mut old as usize, 0];
+    // SAFETY: the kernel writes one rlimit64 into the exclusively borrowed `old`.
+    check(unsafe { syscall(raw::__NR_prlimit64, args) })?;
+    Ok((old.rlim_cur, old.rlim_max))
+}
+
+/// prlimit(2): sets both limits of a process.
+pub fn set_limit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let new = raw::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let args = [pid as usize, resource as usize, &raw const new as usize, 0, 0];
+    // SAFETY: the kernel reads one rlimit64, which outlives the call.
+    check(unsafe { syscall(raw::__NR_prlimit64, args) }).map(drop)
+}

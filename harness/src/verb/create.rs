@@ -1,0 +1,18 @@
+//! `create`.
+
+use std::path::PathBuf;
+
+use crate::cli::{Args, Global};
+use crate::error::Result;
+use crate::launch::{self, Bundle, Options};
+use crate::log;
+
+/// Creates a container whose process waits for `start`.
+pub fn run(global: &Global, args: &Args) -> Result<u8> {
+    let id = args.id()?;
+    let bundle = Bundle::open(&args.bundle())?;
+    let options = Options { pid_file: args.value("pid-file").map(PathBuf::from), ..Options::default() };
+    let container = launch::create(&global.root(), id, &bundle, &options)?;
+    log::debug(global, &format!("created {id:?}, pid {}", container.state.pid));
+    Ok(0)
+}

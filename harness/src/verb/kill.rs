@@ -1,0 +1,45 @@
+//! `kill`.
+
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::cli::{Args, Global};
+use crate::error::{Context, Error, Result};
+use crate::state::{self, Status};
+use crate::{cgroup, signal};
+
+/// Sends a signal to a container's process, or to all of its processes.
+pub fn run(global: &Global, args: &Args) -> Result<u8> {
+    let id = args.id()?;
+    let number = signal::parse(args.text(1)?.unwrap_or("TERM"))?;
+    let directory = state::find(&global.root(), id)?;
+    let state = directory.load()?;
+    let all = args.has("all");
+    if all && number != 0 {
+        let mut reached = 0;
+        for cgroup in state.cgroups.iter().take(1) {
+            reached += cgroup::signal_all(cgroup, named(number)?)?.len();
+        }
+        if reached > 0 {
+            return Ok(0);
+        }
+    }
+    let gone = || Error::State(format!("container not running: {id:?}"));
+    if !matches!(directory.status(&state), Status::Created | Status::Running) {
+        // Engines ask for all processes of containers that may have ended; that is no mistake.
+        return if all { Ok(0) } else { Err(gone()) };
+    }
+    let process = state::pin(&state)?.ok_or_else(gone)?;
+    if number == 0 {
+        return Ok(0);
+    }
+    match pidfd_send_signal(&process, named(number)?) {
+        Ok(()) => Ok(0),
+        Err(Errno::SRCH) => Err(gone()),
+        Err(errno) => Err(errno).host("kill", state.pid),
+    }
+}
+
+fn named(number: i32) -> Result<Signal> {
+    Signal::from_named_raw(number).ok_or_else(|| Error::Usage(format!("{} cannot be sent", signal::name(number))))
+}
