@@ -150,6 +150,18 @@ pub const VERBS: &[Verb] = &[
         run: verb::demo::run,
     },
     Verb {
+        name: "bench",
+        arguments: "cycle",
+        count: (1, 1),
+        about: "measure start-up against other runtimes",
+        flags: &[
+            option("runtime", None, "NAME=PATH", "a runtime to compare with; may be repeated"),
+            option("rounds", None, "N", "interleaved rounds (default: 200)"),
+            option("output", None, "FILE", "write the figures as JSON, too"),
+        ],
+        run: verb::bench::run,
+    },
+    Verb {
         name: "cleanup",
         arguments: "",
         count: (0, 0),
@@ -213,6 +225,11 @@ impl Args {
     /// The value of an option; the last one counts.
     pub fn value(&self, long: &str) -> Option<&OsString> {
         self.flags.iter().rev().find(|(name, _)| *name == long)?.1.as_ref()
+    }
+
+    /// Every value of an option that may be repeated.
+    pub fn values(&self, long: &str) -> impl Iterator<Item = &OsString> {
+        self.flags.iter().filter(move |(name, _)| *name == long).filter_map(|(_, value)| value.as_ref())
     }
 
     /// A positional argument as text.

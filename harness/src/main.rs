@@ -1,6 +1,7 @@
 //! `harness`: the host half of an OCI runtime. It decides; `init` executes.
 #![cfg_attr(not(test), no_main)]
 
+mod bench;
 mod cgroup;
 mod cli;
 mod error;

@@ -230,7 +230,8 @@ fn hierarchies<'a>(
     };
     let Some(controllers) = &facts.v1 else {
         return vec![if own_namespace {
-            Mount { kind: c"cgroup2", options: &[], ..*mount }
+            const SOURCE: &[Setting<'static>] = &[Setting { key: c"source", value: c"cgroup", flag: false }];
+            Mount { kind: c"cgroup2", options: SOURCE, ..*mount }
         } else {
             bind(mount.target, "")
         }];

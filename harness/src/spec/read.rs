@@ -189,7 +189,7 @@ mod tests {
         );
         assert_eq!(
             error(br#"{"linux":{"sysctl":{"a":"1","a":"2"}}}"#),
-            "config.json: 1:35: /linux/sysctl: duplicate field `a`"
+            "config.json: 1:36: /linux/sysctl: duplicate field `a`"
         );
     }
 

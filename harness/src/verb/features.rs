@@ -33,6 +33,6 @@ pub fn run(_: &Global, _: &Args) -> Result<u8> {
         },
         "annotations": {},
     });
-    super::print(&format!("{features:#}\n"))?;
+    super::print_json(&features)?;
     Ok(0)
 }

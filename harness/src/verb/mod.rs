@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+pub mod bench;
 pub mod cleanup;
 pub mod create;
 pub mod delete;
@@ -12,11 +13,12 @@ pub mod spec;
 pub mod start;
 pub mod state;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::state::{State, Status};
 
 /// Prints to stdout. A reader that has gone is no failure of ours.
@@ -27,21 +29,37 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// The state as the runtime-spec has it (runtime.md, "State"): `pid` only while there is a process.
-fn public(state: &State, status: Status) -> Value {
-    let mut value = json!({
-        "ociVersion": state.oci_version,
-        "id": state.id,
-        "status": status.name(),
-        "bundle": state.bundle,
-    });
-    if let Some(object) = value.as_object_mut() {
-        if matches!(status, Status::Created | Status::Running) {
-            object.insert("pid".into(), state.pid.into());
-        }
-        if !state.annotations.is_empty() {
-            object.insert("annotations".into(), json!(state.annotations));
+/// The state as the runtime-spec has it (runtime.md, "State").
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Public<'s> {
+    oci_version: &'s str,
+    id: &'s str,
+    status: &'static str,
+    /// Only while there is a process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<i32>,
+    bundle: &'s str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'s BTreeMap<String, String>,
+}
+
+impl<'s> Public<'s> {
+    fn new(state: &'s State, status: Status) -> Self {
+        let pid = matches!(status, Status::Created | Status::Running).then_some(state.pid);
+        Self {
+            oci_version: &state.oci_version,
+            id: &state.id,
+            status: status.name(),
+            pid: pid.filter(|pid| *pid != 0),
+            bundle: &state.bundle,
+            annotations: &state.annotations,
         }
     }
-    value
+}
+
+/// Prints a value as JSON over several lines.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::State(error.to_string()))?;
+    print(&format!("{text}\n"))
 }

@@ -8,6 +8,6 @@ use crate::state;
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let directory = state::find(&global.root(), args.id()?)?;
     let state = directory.load()?;
-    super::print(&format!("{:#}\n", super::public(&state, directory.status(&state))))?;
+    super::print_json(&super::Public::new(&state, directory.status(&state)))?;
     Ok(0)
 }
