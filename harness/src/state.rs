@@ -105,6 +105,10 @@ pub struct Directory {
 impl Store {
     /// Opens the directory, made (mode 0700) where it is missing.
     pub fn make(path: &Path) -> Result<Self> {
+        match Self::open(path) {
+            Err(Error::Host { errno: Errno::NOENT, .. }) => {}
+            store => return store,
+        }
         std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
             .create(path)
             .host("mkdir", path.display())?;

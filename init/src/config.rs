@@ -6,6 +6,7 @@
 
 use core::ffi::CStr;
 
+use crate::sys::arena::{Arena, Full};
 use crate::wire::message;
 
 message! {
@@ -256,3 +257,24 @@ pub const PROC_RUN: &CStr = c"procRun";
 pub const PROC_NETWORK: &CStr = c"procNetwork";
 /// Init has finished; what follows is the gate. Success is this frame and nothing else.
 pub const PROC_DONE: &CStr = c"procDone";
+
+impl Process<'_> {
+    /// A copy that borrows from `arena` alone.
+    pub fn copy<'b>(&self, arena: &Arena<'b>) -> Result<Process<'b>, Full> {
+        let texts = |list: &[&CStr]| {
+            let mut copies = arena.list();
+            for text in list {
+                copies.push(arena.copy(text)?)?;
+            }
+            copies.finish()
+        };
+        Ok(Process {
+            args: texts(self.args)?,
+            env: texts(self.env)?,
+            cwd: c"",
+            groups: arena.copy_all(self.groups)?,
+            rlimits: arena.copy_all(self.rlimits)?,
+            ..Process { args: &[], env: &[], cwd: c"", groups: &[], rlimits: &[], ..*self }
+        })
+    }
+}

@@ -16,12 +16,16 @@ mod standard;
 pub mod sys;
 pub mod wire;
 
+use core::mem::MaybeUninit;
+use core::ops::Range;
+
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::umask;
 
 use config::{ConfigFd, InitConfig};
 use failure::{At, Fault, Op, Phase};
+use phase::gate::Spent;
 use sys::arena::Arena;
 use sys::boot::{Boot, Memory};
 use sys::page::Page;
@@ -34,7 +38,6 @@ pub struct Bootstrap {
     page: Option<&'static Page>,
     timing: bool,
     phase: Phase,
-    created: bool,
     gate: Option<OwnedFd>,
 }
 
@@ -75,10 +78,18 @@ pub fn start_initialization(mut boot: Boot, memory: Memory) -> i32 {
         Ok(init) => init,
         Err(fault) => return complain(&fault),
     };
-    let arena = Arena::new(memory.arena);
-    let fault = match configure(&mut init, &arena, memory.message) {
-        Ok(config) => match boot.init_type {
-            InitType::Standard => standard::init(&mut init, &config, &arena),
+    let bounds = |range: Range<*const u8>| range.start as usize..range.end as usize;
+    let spent = Spent {
+        image: memory.image,
+        memory: [
+            memory.arena.as_ptr_range().start as usize..memory.arena.as_ptr_range().end as usize,
+            bounds(memory.message.as_ptr_range()),
+            0..0,
+        ],
+    };
+    let fault = match receive(&mut init, memory.arena, memory.message) {
+        Ok((config, arena)) => match boot.init_type {
+            InitType::Standard => standard::init(&mut init, &config, &arena, &Arena::new(memory.rest), spent),
         },
         Err(fault) => fault,
     };
@@ -113,17 +124,17 @@ fn bootstrap(boot: &mut Boot) -> Result<Bootstrap, Fault<'static>> {
         page: None,
         timing: false,
         phase: Phase::Config,
-        created: false,
         gate: None,
     })
 }
 
-/// Reads the configuration and maps the shared page.
-fn configure<'a>(
+/// Reads the configuration into an arena of its size and maps the shared page.
+#[inline(never)]
+fn receive(
     init: &mut Bootstrap,
-    arena: &Arena<'a>,
-    message: &'a mut [u8],
-) -> Result<InitConfig<'a>, Fault<'a>> {
+    memory: &'static mut [MaybeUninit<u8>],
+    message: &'static mut [u8],
+) -> Result<(InitConfig<'static>, Arena<'static>), Fault<'static>> {
     let socket = sys::descriptor(init.socket);
     let mut header = [0; HEADER_LENGTH];
     phase::ready::receive(socket, &mut header).at(Op::Read, c"header")?;
@@ -133,21 +144,26 @@ fn configure<'a>(
     })?;
     let body = message.get_mut(..header.length as usize).ok_or(Fault::check(Op::Frame, c"length"))?;
     phase::ready::receive(socket, body).at(Op::Read, c"config")?;
-    let body: &'a [u8] = match header.kind {
-        Kind::Config => body,
-        Kind::ConfigFd => large(body, arena)?,
+    let (arena, body) = match header.kind {
+        Kind::Config => (Arena::new(memory), &*body),
+        Kind::ConfigFd => large(body, &Arena::new(memory))?,
         _ => return Err(Fault::check(Op::Frame, c"kind")),
     };
-    let config: InitConfig<'a> = wire::read(body, arena).map_err(|bad| malformed(bad, arena))?;
+    let config: InitConfig<'static> = wire::read(body, &arena).map_err(|bad| malformed(bad, &arena))?;
     let page = sys::adopt(config.page);
     init.page = Some(sys::map_page(&page).at(Op::Mmap, c"page")?);
     init.timing = config.timing;
     init.enter(Phase::Config);
-    Ok(config)
+    Ok((config, arena))
 }
 
-/// A configuration too long for the socket: a memfd that nobody can change any more.
-fn large<'a>(body: &'a [u8], arena: &Arena<'a>) -> Result<&'a [u8], Fault<'a>> {
+/// A configuration too long for the socket: a memfd that nobody can change any more, and an arena
+/// in proportion.
+fn large(
+    body: &'static [u8],
+    arena: &Arena<'static>,
+) -> Result<(Arena<'static>, &'static [u8]), Fault<'static>> {
+    const EXPANSION: usize = 16;
     let place: ConfigFd = wire::read(body, arena).map_err(|bad| malformed(bad, arena))?;
     let file = sys::adopt(place.fd);
     let seals = rustix::fs::fcntl_get_seals(&file).at(Op::Stat, c"config")?;
@@ -156,10 +172,12 @@ fn large<'a>(body: &'a [u8], arena: &Arena<'a>) -> Result<&'a [u8], Fault<'a>> {
     if !seals.contains(needed) || length != i64::from(place.length) || length > MAX_CONFIG as i64 {
         return Err(Fault::check(Op::Frame, c"config"));
     }
-    sys::map_file(&file, place.length as usize).at(Op::Mmap, c"config")
+    let memory = sys::map_anonymous(EXPANSION * place.length as usize).at(Op::Mmap, c"arena")?;
+    let body = sys::map_file(&file, place.length as usize).at(Op::Mmap, c"config")?;
+    Ok((Arena::new(memory), body))
 }
 
-fn malformed<'a>(bad: wire::Malformed, arena: &Arena<'a>) -> Fault<'a> {
+fn malformed(bad: wire::Malformed, arena: &Arena<'static>) -> Fault<'static> {
     use wire::{Sink, Value};
     let mut place = heapless::Vec::<u8, 32>::new();
     place.put(b"byte ");

@@ -6,8 +6,9 @@
 
 use core::ffi::CStr;
 
+use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 
 /// Longest path, with its NUL (limits.h).
@@ -76,6 +77,24 @@ pub fn directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     Ok(current)
 }
 
+/// The directory `path`, made in a parent that exists and is reached through no symbolic link.
+pub fn child_directory(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    let (above, last) = split(path)?;
+    let mut buffer = Buffer::new();
+    let parent = resolve_real(root, join(&mut buffer, &[above])?, OFlags::DIRECTORY)?;
+    let made = make_directory(&parent, join(&mut buffer, &[last])?);
+    crate::sys::shed(parent);
+    made
+}
+
+/// The part of an absolute path up to its last slash, and what follows.
+fn split(path: &CStr) -> Result<(&[u8], &[u8])> {
+    let path = path.to_bytes();
+    let slash = path.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
+    let (above, last) = path.split_at_checked(slash + 1).ok_or(Errno::INVAL)?;
+    if matches!(last, b"" | b"." | b"..") { Err(Errno::INVAL) } else { Ok((above, last)) }
+}
+
 fn make_directory(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
     match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
@@ -87,12 +106,7 @@ fn make_directory(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
 
 /// Splits an absolute path into its directory, opened and made where missing, and the last name.
 pub fn parent<'b>(root: BorrowedFd<'_>, path: &CStr, name: &'b mut Buffer) -> Result<(OwnedFd, &'b CStr)> {
-    let path = path.to_bytes();
-    let slash = path.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
-    let (above, last) = path.split_at_checked(slash + 1).ok_or(Errno::INVAL)?;
-    if matches!(last, b"" | b"." | b"..") {
-        return Err(Errno::INVAL);
-    }
+    let (above, last) = split(path)?;
     Ok((directory(root, above)?, join(name, &[last])?))
 }
 
@@ -111,8 +125,8 @@ pub fn file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
     }
 }
 
-/// Type, device number and owner of an entry of an open directory; a symbolic link is not followed.
-pub fn entry(directory: impl AsFd, name: &CStr) -> Result<rustix::fs::Statx> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
-    rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS)
+/// Type, device number and owner of an entry of an open directory, or with an empty name of what
+/// is open; a symbolic link is not followed.
+pub fn entry(directory: impl AsFd, name: &CStr) -> Result<raw::statx> {
+    crate::sys::statx(directory.as_fd(), name, raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH)
 }

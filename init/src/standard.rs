@@ -1,37 +1,61 @@
 //! The standard init: the steps of a new container, in order. This list is the table of contents;
 //! the sentence above each step says why it stands there.
 
+use core::ffi::{CStr, c_char};
+
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::Bootstrap;
-use crate::config::{InitConfig, PROC_DONE, PROC_NETWORK, PROC_READY, PROC_RUN};
+use crate::config::{InitConfig, PROC_DONE, PROC_NETWORK, PROC_READY, PROC_RUN, Process};
 use crate::failure::{Fault, Op, Phase};
+use crate::phase::gate::Spent;
 use crate::phase::{
     console, devices, exec, finalize, gate, identity, keyring, links, lookpath, mounts, network, parent, paths,
     pivot, process, ready, rootfs, seal, sysctl,
 };
-use crate::sys::arena::Arena;
+use crate::sys::arena::{Arena, Full};
 use crate::sys::descriptor;
 
 /// Sets the container up, tells the harness, waits for `start` and becomes the process. Returns
 /// only on failure.
-pub fn init<'a>(init: &mut Bootstrap, config: &InitConfig<'a>, arena: &Arena<'a>) -> Fault<'a> {
-    match prepare(init, config, arena) {
-        Ok(prepared) => start(init, config, &prepared),
+///
+/// `arena` holds the configuration; what is needed after the gate is copied to `rest`, so that
+/// the memory in `spent` can be given back while the container waits.
+pub fn init<'a>(
+    init: &mut Bootstrap,
+    config: &InitConfig<'a>,
+    arena: &Arena<'a>,
+    rest: &Arena<'a>,
+    spent: Spent,
+) -> Fault<'a> {
+    let prepared = prepare(init, config, arena).and_then(|prepared| keep(init, prepared, arena, rest, spent));
+    match prepared {
+        Ok(kept) => start(init, &kept),
         Err(fault) => fault,
     }
 }
 
-/// What `start` needs once the gate is open.
+/// What `prepare` leaves.
 struct Prepared<'a> {
-    path: &'a core::ffi::CStr,
-    argv: &'a [*const core::ffi::c_char],
-    envp: &'a [*const core::ffi::c_char],
+    path: &'a CStr,
+    process: Process<'a>,
     procfs: mounts::Handle,
     status: OwnedFd,
 }
 
-/// Up to `created`.
+/// What `start` needs once the gate is open.
+struct Kept<'a> {
+    path: &'a CStr,
+    argv: &'a [*const c_char],
+    envp: &'a [*const c_char],
+    process: Process<'a>,
+    procfs: mounts::Handle,
+    status: OwnedFd,
+    spent: Spent,
+}
+
+/// Up to `created`. Not part of its caller's frame, which stays while the container waits.
+#[inline(never)]
 fn prepare<'a>(
     init: &mut Bootstrap,
     config: &InitConfig<'a>,
@@ -114,6 +138,7 @@ fn prepare<'a>(
     // After the read-only ones: a masked file below a read-only directory stays masked.
     init.enter(Phase::MaskedPaths);
     masks.apply(root.as_fd(), config.late.masked_paths)?;
+    masks.release();
 
     // While init may still raise or lower the score, and before credentials change.
     init.enter(Phase::Process);
@@ -144,9 +169,6 @@ fn prepare<'a>(
     init.enter(Phase::LookPath);
     let first = plan.args.first().ok_or(Fault::check(Op::LookPath, c""))?;
     let path = lookpath::find(arena, first, plan.env)?;
-    let full = |_| Fault::check(Op::Memory, c"");
-    let argv = arena.pointers(plan.args).map_err(full)?;
-    let envp = arena.pointers(plan.env).map_err(full)?;
 
     // Nothing of the host may be open while the container is `created`.
     let status = seal::open_status(&procfs.mount)?;
@@ -154,41 +176,66 @@ fn prepare<'a>(
     seal::close_all_but(&mut { keep })?;
     core::mem::forget(root);
 
+    Ok(Prepared { path, process: *plan, procfs, status })
+}
+
+/// Copies what is needed after the gate and tells the harness that the container is created.
+#[inline(never)]
+fn keep<'a>(
+    init: &mut Bootstrap,
+    prepared: Prepared<'a>,
+    arena: &Arena<'a>,
+    rest: &Arena<'a>,
+    mut spent: Spent,
+) -> Result<Kept<'a>, Fault<'a>> {
+    let Prepared { path, process, procfs, status } = prepared;
+    let full = |Full| Fault::check(Op::Memory, c"");
+    let vectors = |arena: &Arena<'a>, process: &Process<'a>| {
+        Ok((arena.pointers(process.args)?, arena.pointers(process.env)?))
+    };
+    let apart = || -> Result<_, Full> {
+        let (path, process) = (rest.copy(path)?, process.copy(rest)?);
+        Ok((path, process, vectors(rest, &process)?))
+    };
+    let (path, process, (argv, envp)) = match apart() {
+        Ok(apart) => apart,
+        // Too much to keep apart: then all of it stays.
+        Err(Full) => {
+            spent.memory = [0..0, 0..0, 0..0];
+            (path, process, vectors(arena, &process).map_err(full)?)
+        }
+    };
+    spent.memory[2] = rest.unused();
+    let kept = Kept { path, argv, envp, process, procfs, status, spent };
+
     // From here on the container may outlive its runtime.
-    parent::restore(plan.parent_death_signal)?;
-    ready::send(socket, PROC_DONE)?;
-    init.created = true;
-    Ok(Prepared { path, argv, envp, procfs, status })
+    parent::restore(kept.process.parent_death_signal)?;
+    ready::send(descriptor(init.socket), PROC_DONE)?;
+    Ok(kept)
 }
 
 /// From `created` to the process.
-fn start<'a>(init: &mut Bootstrap, config: &InitConfig<'a>, prepared: &Prepared<'a>) -> Fault<'a> {
-    match released(init, config, prepared) {
-        Ok(()) => exec::exec(prepared.path, prepared.argv, prepared.envp),
+fn start<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Fault<'a> {
+    match released(init, kept) {
+        Ok(()) => exec::exec(kept.path, kept.argv, kept.envp),
         Err(fault) => fault,
     }
 }
 
-fn released<'a>(
-    init: &mut Bootstrap,
-    config: &InitConfig<'a>,
-    prepared: &Prepared<'a>,
-) -> Result<(), Fault<'a>> {
-    let plan = &config.process;
-
+fn released<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Result<(), Fault<'a>> {
     // The harness has heard Done; the socket would be a descriptor of the host.
     init.close_socket();
     init.enter(Phase::Gate);
-    let fifo = gate::wait(&prepared.procfs.mount, &init.fifo)?;
+    let fifo = gate::wait(&kept.procfs.mount, &init.fifo, &kept.spent)?;
     init.gate = Some(fifo);
 
     // A low limit on descriptors would have stopped the gate from being opened.
     init.enter(Phase::Seal);
-    seal::limits(plan.rlimits)?;
+    seal::limits(kept.process.rlimits)?;
     // Permitted and inheritable set are final, which the ambient one must be part of.
-    seal::raise_ambient(plan.capabilities.ambient)?;
+    seal::raise_ambient(kept.process.capabilities.ambient)?;
     // Last: what the kernel says must be what was asked for.
-    seal::read_back(&prepared.status, plan)?;
+    seal::read_back(&kept.status, &kept.process)?;
     seal::close_all_but(&mut [init.gate.as_ref().map_or(-1, AsRawFd::as_raw_fd)])?;
     init.enter(Phase::Exec);
     Ok(())

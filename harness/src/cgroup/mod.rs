@@ -115,10 +115,21 @@ fn write(directory: &Path, file: &str, value: &str) -> Result<()> {
 
 fn read(directory: &Path, file: &str) -> Result<String> {
     let path = directory.join(file);
+    let handle = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .host("open", path.display())?;
     let mut text = String::new();
-    let mut handle = std::fs::File::open(&path).host("open", path.display())?;
-    handle.read_to_string(&mut text).host("read", path.display())?;
+    std::fs::File::from(handle).read_to_string(&mut text).host("read", path.display())?;
     Ok(text)
+}
+
+/// The first bytes of a short file, in one read(2).
+fn read_short(directory: &Path, file: &str) -> Result<String> {
+    let path = directory.join(file);
+    let handle = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .host("open", path.display())?;
+    let mut buffer = [0; 512];
+    let length = rustix::io::read(&handle, &mut buffer).host("read", path.display())?;
+    Ok(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned())
 }
 
 /// The processes of a cgroup; none if it does not exist.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Made, open_directory, read, write};
+use super::{Made, open_directory, read_short, write};
 use crate::error::{Error, Result};
 use crate::plan::Cgroup;
 
@@ -12,7 +12,7 @@ const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "
 
 /// Makes the directory and writes the limits.
 pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
-    let available = read(root, "cgroup.controllers")?;
+    let available = read_short(root, "cgroup.controllers")?;
     let available: Vec<&str> = available.split_ascii_whitespace().collect();
     if let Some(limit) = plan.limits.iter().find(|limit| !available.contains(&limit.controller)) {
         return Err(Error::config(

@@ -41,8 +41,8 @@ impl Bundle {
         if found.st_size as u64 > MAX_SIZE {
             return Err(Error::file(&config, format!("is larger than {} MiB", MAX_SIZE >> 20)));
         }
-        let mut text = Vec::with_capacity(found.st_size as usize + 1);
-        std::fs::File::from(file).take(MAX_SIZE).read_to_end(&mut text).host("read", config.display())?;
+        let mut text = vec![0; found.st_size as usize];
+        std::fs::File::from(file).read_exact(&mut text).host("read", config.display())?;
         Ok(Self { path, handle, text })
     }
 

@@ -58,6 +58,13 @@ impl Way {
     }
 }
 
+impl Way {
+    /// What was opened for it.
+    pub fn release(self) -> impl Iterator<Item = OwnedFd> {
+        self.template.into_iter().chain(self.gate.into_iter().flat_map(|(read, write)| [read, write]))
+    }
+}
+
 /// What a child is started with.
 pub struct Start<'s> {
     /// Way.
@@ -74,8 +81,6 @@ pub struct Start<'s> {
     pub state: RawFd,
     /// Descriptors that init inherits.
     pub inherit: &'s [RawFd],
-    /// Wait for the maps of a user namespace.
-    pub maps: bool,
     /// Shared page.
     pub page: &'static Page,
 }

@@ -9,7 +9,7 @@ use init_core::config::{ConfigFd, InitConfig, ProcError, Sync};
 use init_core::failure::{Op, Phase};
 use init_core::sys::arena::Arena;
 use init_core::sys::page::Page;
-use init_core::wire::{self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_INLINE, Sink, Value};
+use init_core::wire::{self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_INLINE, MAX_MESSAGE, Sink, Value};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -32,7 +32,7 @@ impl Sink for Buffer {
 
 /// Encodes a frame.
 fn frame(kind: Kind, body: &impl Value) -> Vec<u8> {
-    let mut buffer = Buffer(Vec::with_capacity(16 * 1024));
+    let mut buffer = Buffer(Vec::with_capacity(if kind == Kind::Config { 8 * 1024 } else { 128 }));
     buffer.put(&[0; HEADER_LENGTH]);
     body.write(&mut buffer);
     let length = (buffer.0.len() - HEADER_LENGTH) as u32;
@@ -80,7 +80,7 @@ enum Message {
 
 /// Decodes the body of a frame that init sent.
 fn decode(kind: Kind, body: &[u8]) -> Result<Message> {
-    let mut memory = vec![std::mem::MaybeUninit::uninit(); 16 * 1024];
+    let mut memory = [std::mem::MaybeUninit::uninit(); 8 * 1024];
     let arena = Arena::new(&mut memory);
     let bad = |bad: wire::Malformed| Error::Protocol(format!("{:?} at byte {} of a frame", bad.reason, bad.offset));
     match kind {
@@ -153,28 +153,30 @@ impl Init<'_> {
         }
     }
 
+    /// Receives one frame. Init sends the next only when it has been answered, so what one recv(2)
+    /// brings belongs to one frame.
     fn receive(&mut self) -> Result<Message> {
-        let mut header = [0; HEADER_LENGTH];
-        if !self.fill(&mut header)? {
-            return Err(self.death());
-        }
-        let header = Header::decode(header).map_err(|bad| Error::Protocol(format!("{bad:?} in a header")))?;
-        if header.kind == Kind::Config {
-            return Err(Error::Protocol("a frame that only the harness sends".into()));
-        }
-        let mut body = vec![0; header.length as usize];
-        if !self.fill(&mut body)? {
-            return Err(self.death());
-        }
-        decode(header.kind, &body)
-    }
-
-    /// Fills a buffer; `false` at the end of the connection.
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<bool> {
+        let mut buffer = [0; HEADER_LENGTH + MAX_MESSAGE];
         let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        loop {
+            let length = match buffer.first_chunk().filter(|_| filled >= HEADER_LENGTH) {
+                None => buffer.len(),
+                Some(header) => {
+                    let header = Header::decode(*header)
+                        .map_err(|bad| Error::Protocol(format!("{bad:?} in a header")))?;
+                    let length = HEADER_LENGTH + header.length as usize;
+                    if filled > length || length > buffer.len() {
+                        return Err(Error::Protocol("a frame of the wrong length".into()));
+                    }
+                    if filled == length {
+                        return decode(header.kind, buffer.get(HEADER_LENGTH..length).unwrap_or_default());
+                    }
+                    length
+                }
+            };
+            let rest = buffer.get_mut(filled..length).unwrap_or_default();
             match rustix::net::recv(&self.socket, rest, RecvFlags::empty()) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => return Ok(false),
+                Ok((0, _)) | Err(Errno::CONNRESET) => return Err(self.death()),
                 Ok((count, _)) => filled += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
@@ -184,7 +186,6 @@ impl Init<'_> {
                 Err(errno) => return Err(errno).host("receive", "from init"),
             }
         }
-        Ok(true)
     }
 
     /// The connection ended without a last word: how init ended.

@@ -51,10 +51,12 @@ pub struct Container {
     pub state: State,
     /// Its directory.
     pub directory: Directory,
-    /// Its process.
-    pub pidfd: OwnedFd,
+    /// Its process; none where config.json has none.
+    pub pidfd: Option<OwnedFd>,
     /// How far init is.
     pub page: &'static Page,
+    /// What the launch had open: closed with this value, or by the end of the process.
+    _open: Vec<OwnedFd>,
 }
 
 /// Everything that has been made so far; dropped before it is finished, it takes all of it back.
@@ -62,6 +64,17 @@ struct Rollback {
     directory: Option<Directory>,
     cgroup: Made,
     child: Option<OwnedFd>,
+}
+
+impl Rollback {
+    /// The container stands: nothing is taken back any more.
+    fn finish(mut self, state: State, page: &'static Page, mut open: Vec<OwnedFd>) -> Result<Container> {
+        let directory = self.directory.take().ok_or_else(|| Error::State("nothing was created".into()))?;
+        let cgroup = std::mem::take(&mut self.cgroup);
+        open.extend(cgroup.unified);
+        open.extend(cgroup.tasks);
+        Ok(Container { state, directory, pidfd: self.child.take(), page, _open: open })
+    }
 }
 
 impl Drop for Rollback {
@@ -114,7 +127,9 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     sources.open_own_cgroup()?;
     let (page_file, page) = directory.furnish()?;
     if plan.process.is_none() {
-        return without_process(rollback, state, page);
+        // Created, and never to be started (runtime-spec, config.md, "Process").
+        state.startable = false;
+        return rollback.finish(state, page, vec![page_file]);
     }
 
     let pipe = |at| Error::Host { op: "socketpair", path: String::new(), errno: at };
@@ -147,7 +162,6 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         socket: &theirs,
         state: directory.as_fd().as_raw_fd(),
         inherit: &inherit,
-        maps: plan.namespaces.is_new(Kind::User),
         page,
     })?;
     drop(theirs);
@@ -181,21 +195,12 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         }
         return Err(error);
     }
-    drop(init);
-    rollback.cgroup = Made::default();
-    let (Some(directory), Some(pidfd)) = (rollback.directory.take(), rollback.child.take()) else {
-        return Err(Error::State("nothing was created".into()));
-    };
-    Ok(Container { state, directory, pidfd, page })
-}
-
-/// A container without a process: created, and never to be started.
-fn without_process(mut rollback: Rollback, mut state: State, page: &'static Page) -> Result<Container> {
-    state.startable = false;
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).host("pidfd_open", "self")?;
-    rollback.cgroup = Made::default();
-    let directory = rollback.directory.take().ok_or_else(|| Error::State("nothing was created".into()))?;
-    Ok(Container { state, directory, pidfd: own, page })
+    let mut open = vec![init.socket, own, page_file, image];
+    open.extend(large);
+    open.extend(sources.release());
+    open.extend(way.release());
+    open.extend(joined.into_iter().map(|(file, _)| file));
+    rollback.finish(state, page, open)
 }
 
 fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {

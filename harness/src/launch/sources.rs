@@ -42,6 +42,11 @@ impl Sources<'_> {
         Ok(())
     }
 
+    /// The trees, which init has attached by now.
+    pub fn release(self) -> impl Iterator<Item = OwnedFd> {
+        self.trees.into_iter().chain(self.root)
+    }
+
     /// The numbers of all trees, for init to inherit.
     pub fn trees(&self) -> impl Iterator<Item = RawFd> {
         self.trees.iter().chain(&self.root).map(AsRawFd::as_raw_fd)

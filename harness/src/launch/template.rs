@@ -22,8 +22,8 @@ const DIRECTORY: &str = ".template";
 const FILE: &str = "mnt";
 
 /// How often to try to pin a new namespace. A bind of it must point to a namespace with a higher
-/// number than the binder's, and numbers are handed out per CPU in batches.
-const ATTEMPTS: usize = 8;
+/// number than the binder's, and every CPU hands out numbers from a batch of its own.
+const ATTEMPTS: usize = 64;
 
 fn place(store: &Store) -> (PathBuf, PathBuf) {
     let directory = store.path().join(DIRECTORY);
@@ -50,8 +50,8 @@ pub fn open(store: &Store) -> Result<Option<OwnedFd>> {
     if let Some(found) = existing(&file) {
         return Ok(Some(found));
     }
-    for _ in 0..ATTEMPTS {
-        match pin(&directory, &file) {
+    for attempt in 0..ATTEMPTS {
+        match pin(&directory, &file, attempt) {
             Ok(()) => return Ok(existing(&file)),
             Err(Errno::INVAL) => {}
             Err(Errno::PERM) => break,
@@ -69,13 +69,13 @@ fn existing(file: &std::path::Path) -> Option<OwnedFd> {
 
 /// Makes the namespace in a thread of its own and binds its file. The directory is bound over
 /// itself first, privately: a namespace's file may not be copied to peers of a shared mount.
-fn pin(directory: &std::path::Path, file: &std::path::Path) -> rustix::io::Result<()> {
+fn pin(directory: &std::path::Path, file: &std::path::Path, attempt: usize) -> rustix::io::Result<()> {
     rustix::mount::mount_bind(directory, directory)?;
     let pinned = rustix::mount::mount_change(directory, MountPropagationFlags::PRIVATE).and_then(|()| {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         rustix::fs::open(file, flags, Mode::from_raw_mode(0o600))?;
         let namespace = std::thread::scope(|scope| {
-            scope.spawn(make).join().unwrap_or(Err(Errno::CHILD))
+            scope.spawn(|| make(attempt)).join().unwrap_or(Err(Errno::CHILD))
         })?;
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&namespace));
         rustix::mount::mount_bind(path, file)
@@ -87,8 +87,15 @@ fn pin(directory: &std::path::Path, file: &std::path::Path) -> rustix::io::Resul
 }
 
 /// In a thread of its own: a new mount namespace whose only mount is the tmpfs.
-fn make() -> rustix::io::Result<OwnedFd> {
+fn make(attempt: usize) -> rustix::io::Result<OwnedFd> {
     const THREAD: &str = "/proc/thread-self/ns/mnt";
+    // Another CPU at every attempt; one that may not be used makes no difference.
+    let mut cpu = rustix::thread::CpuSet::new();
+    let allowed = rustix::thread::sched_getaffinity(None)?;
+    let count = allowed.count().max(1) as usize;
+    let chosen = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).nth(attempt % count);
+    cpu.set(chosen.unwrap_or_default());
+    rustix::thread::sched_setaffinity(None, &cpu)?;
     sys::unshare(Kind::Mount.flag() | linux_raw_sys::general::CLONE_FS)?;
     let namespace = rustix::fs::open(THREAD, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;

@@ -1,6 +1,7 @@
 //! The only unsafe code of the harness: its entry point, clone3, and calls that rustix lacks.
 #![allow(unsafe_code)]
 
+mod alloc;
 mod bpf;
 mod clone;
 mod entry;

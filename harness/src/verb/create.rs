@@ -14,5 +14,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let options = Options { pid_file: args.value("pid-file").map(PathBuf::from), ..Options::default() };
     let container = launch::create(&global.root(), id, &bundle, &options)?;
     log::debug(global, &format!("created {id:?}, pid {}", container.state.pid));
+    // The end of the process closes everything at once.
+    std::mem::forget(container);
     Ok(0)
 }

@@ -51,18 +51,19 @@ pub fn foreground(container: &Container, remove: bool) -> Result<u8> {
 }
 
 fn wait(container: &Container) -> Result<u8> {
+    let Some(process) = &container.pidfd else { return Ok(0) };
     loop {
         let signal = sys::next_signal().host("sigwaitinfo", "")?;
         match Signal::from_named_raw(signal) {
             Some(Signal::CHILD) => {
                 let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-                let ended = rustix::process::waitid(WaitId::PidFd(container.pidfd.as_fd()), options);
+                let ended = rustix::process::waitid(WaitId::PidFd(process.as_fd()), options);
                 if let Some(status) = ended.host("waitid", container.state.pid)? {
                     let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
                     return Ok(code.unwrap_or(1) as u8);
                 }
             }
-            Some(signal) => match pidfd_send_signal(&container.pidfd, signal) {
+            Some(signal) => match pidfd_send_signal(process, signal) {
                 Ok(()) | Err(Errno::SRCH) => {}
                 Err(errno) => return Err(errno).host("kill", container.state.pid),
             },

@@ -144,15 +144,23 @@ fn target<'a>(root: BorrowedFd<'_>, mount: &Mount<'a>) -> Result<OwnedFd, Fault<
     if mount.real && !matches!(direct, Err(Errno::NOENT)) {
         return direct.at(Op::Open, path);
     }
+    if let Ok(found) = direct {
+        return Ok(found);
+    }
+    if !mount.file
+        && matches!(direct, Err(Errno::NOENT))
+        && let Ok(made) = path::child_directory(root, path)
+    {
+        return Ok(made);
+    }
     let found = match direct {
-        Ok(found) => return Ok(found),
         Err(_) if mount.file => path::file(root, path),
         Err(Errno::NOENT) => path::directory(root, path.to_bytes()),
         Err(Errno::LOOP) => match path::resolve(root, path, kind) {
             Err(Errno::NOENT) => path::directory(root, path.to_bytes()),
             found => found,
         },
-        Err(errno) => Err(errno),
+        found => found,
     }
     .at(Op::Open, path)?;
     let system = rustix::fs::fstatfs(&found).at(Op::Stat, path)?;

@@ -3,8 +3,9 @@
 
 use core::ffi::CStr;
 
+use linux_raw_sys::general::statx;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatVfsMountFlags, StatxFlags};
+use rustix::fs::{CWD, FileType, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, OpenTreeFlags};
 
@@ -60,6 +61,11 @@ pub struct Masks {
 }
 
 impl Masks {
+    /// Lets go of the sources.
+    pub fn release(self) {
+        self.null.into_iter().chain(self.empty.map(|(empty, ..)| empty)).for_each(shed);
+    }
+
     /// Hides each path.
     pub fn apply<'a>(&mut self, root: BorrowedFd<'_>, paths: &[&'a CStr]) -> Result<(), Fault<'a>> {
         for path in paths {
@@ -113,11 +119,11 @@ impl Masks {
 }
 
 /// The path as the container sees it: init is inside its root already.
-fn seen(path: &CStr) -> Result<Statx, Fault<'_>> {
-    rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE).at(Op::Stat, path)
+fn seen(path: &CStr) -> Result<statx, Fault<'_>> {
+    sys::statx(CWD, path, 0).at(Op::Stat, path)
 }
 
-fn is_null(found: &Statx) -> bool {
+fn is_null(found: &statx) -> bool {
     FileType::from_raw_mode(found.stx_mode.into()) == FileType::CharacterDevice
         && (found.stx_rdev_major, found.stx_rdev_minor) == (1, 3)
 }

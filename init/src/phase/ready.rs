@@ -49,6 +49,7 @@ pub fn receive(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(), Errno> {
 }
 
 /// Sends the last word: procError. Nobody is left to tell should this fail.
+#[inline(never)]
 pub fn report(to: impl AsFd, phase: Phase, fault: &Fault<'_>) {
     const LONGEST: usize = 1024;
     let mut memory = [core::mem::MaybeUninit::uninit(); LONGEST + 1];
@@ -61,10 +62,12 @@ pub fn report(to: impl AsFd, phase: Phase, fault: &Fault<'_>) {
         path: path.unwrap_or_default(),
         errno: fault.errno as u32,
     };
-    let _the_harness_is_gone = put(to, Kind::Error, &error);
+    let _the_harness_is_gone = put(to.as_fd(), Kind::Error, &error);
 }
 
-fn put(to: impl AsFd, kind: Kind, body: &impl Value) -> Result<(), Errno> {
+/// The frame would otherwise lie on the stack of a caller that waits for long.
+#[inline(never)]
+fn put(to: BorrowedFd<'_>, kind: Kind, body: &impl Value) -> Result<(), Errno> {
     let mut frame = Frame::new();
     let _fits = frame.extend_from_slice(&[0; HEADER_LENGTH]);
     body.write(&mut frame);

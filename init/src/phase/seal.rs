@@ -47,6 +47,7 @@ pub fn close_all_but(keep: &mut [i32]) -> Result<(), Fault<'static>> {
 
 /// Reads ids, groups, capability sets and no_new_privs back from the kernel and holds them against
 /// the request. The bounding set may be smaller than asked for, never larger.
+#[inline(never)]
 pub fn read_back(status: &OwnedFd, process: &Process<'_>) -> Result<(), Fault<'static>> {
     let mut text = [0; 4096];
     let length = sys::read_at_start(status.as_raw_fd(), &mut text).at(Op::Read, c"/proc/self/status")?;

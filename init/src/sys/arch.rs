@@ -8,7 +8,7 @@ use core::arch::asm;
 /// # Safety
 /// The arguments must satisfy what the manual page of call `nr` says of them.
 #[cfg(target_arch = "x86_64")]
-#[inline]
+#[inline(always)]
 pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
     let out: isize;
     // SAFETY: the kernel's entry clobbers rcx and r11 only; the caller answers for the arguments.
@@ -25,7 +25,7 @@ pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
 /// # Safety
 /// The arguments must satisfy what the manual page of call `nr` says of them.
 #[cfg(target_arch = "aarch64")]
-#[inline]
+#[inline(always)]
 pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
     let out: isize;
     // SAFETY: `svc 0` preserves every register but x0; the caller answers for the arguments.
@@ -41,7 +41,7 @@ pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
 /// # Safety
 /// The arguments must satisfy what the manual page of call `nr` says of them.
 #[cfg(target_arch = "riscv64")]
-#[inline]
+#[inline(always)]
 pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
     let out: isize;
     // SAFETY: `ecall` preserves every register but a0; the caller answers for the arguments.

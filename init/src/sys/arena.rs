@@ -7,6 +7,7 @@ use core::cell::Cell;
 use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::mem::{MaybeUninit, align_of, size_of};
+use core::ops::Range;
 use core::{ptr, slice};
 
 /// The arena is exhausted.
@@ -39,9 +40,9 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// The unused range, as addresses: nothing in it is referenced any more once parsing is over.
-    pub fn unused(&self) -> (usize, usize) {
-        (self.low.get(), self.high.get())
+    /// The addresses that nothing is stored at.
+    pub fn unused(&self) -> Range<usize> {
+        self.low.get()..self.high.get()
     }
 
     fn take(&self, size: usize, align: usize) -> Result<usize, Full> {
@@ -75,6 +76,21 @@ impl<'a> Arena<'a> {
         // SAFETY: the length + 1 bytes from `target` on were written above.
         let text = unsafe { slice::from_raw_parts(target.as_ptr().cast::<u8>(), length + 1) };
         CStr::from_bytes_with_nul(text).map_err(|_| Full.into())
+    }
+
+    /// Copies a string.
+    pub fn copy(&self, text: &CStr) -> Result<&'a CStr, Full> {
+        let bytes = text.to_bytes();
+        self.text(bytes.len(), bytes.iter().map(|byte| Ok::<u8, Full>(*byte)))
+    }
+
+    /// Copies a list.
+    pub fn copy_all<T: Copy>(&self, list: &[T]) -> Result<&'a [T], Full> {
+        let mut copies = self.list();
+        for element in list {
+            copies.push(*element)?;
+        }
+        copies.finish()
     }
 
     /// Opens a list.

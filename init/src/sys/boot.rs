@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ops::Range;
 
 use crate::InitType;
 use crate::failure::{Fault, Op};
@@ -100,24 +100,37 @@ pub struct Memory {
     pub arena: &'static mut [MaybeUninit<u8>],
     /// For an inline configuration.
     pub message: &'static mut [u8],
+    /// For what is needed after the gate.
+    pub rest: &'static mut [MaybeUninit<u8>],
+    /// What need not stay in memory while the container waits: init's image, constants, and the
+    /// two above.
+    pub image: Range<usize>,
 }
 
 /// Most that the values of an inline configuration take.
 const ARENA: usize = 1024 * 1024;
+/// Most that arguments and environment may take to be kept apart.
+const REST: usize = 64 * 1024;
 
-static mut ARENA_BYTES: [MaybeUninit<u8>; ARENA] = [MaybeUninit::uninit(); ARENA];
-static mut MESSAGE_BYTES: [u8; MAX_INLINE] = [0; MAX_INLINE];
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Page-aligned, so that giving one back takes nothing of the next.
+#[repr(C, align(4096))]
+struct Bytes<T, const N: usize>([T; N]);
 
-/// Hands the static memory out, once.
-pub fn memory() -> Option<Memory> {
-    if TAKEN.swap(true, Ordering::AcqRel) {
-        return None;
-    }
-    let (arena, message) = (&raw mut ARENA_BYTES, &raw mut MESSAGE_BYTES);
-    // SAFETY: TAKEN lets one caller through, so this is the only reference to the static.
-    let arena = unsafe { &mut *arena };
+static mut ARENA_BYTES: Bytes<MaybeUninit<u8>, ARENA> = Bytes([MaybeUninit::uninit(); ARENA]);
+static mut MESSAGE_BYTES: Bytes<u8, MAX_INLINE> = Bytes([0; MAX_INLINE]);
+static mut REST_BYTES: Bytes<MaybeUninit<u8>, REST> = Bytes([MaybeUninit::uninit(); REST]);
+
+/// Hands the static memory out. `image` is the address range of the program up to its `.bss`.
+///
+/// # Safety
+/// May be called once.
+pub unsafe fn memory(image: Range<usize>) -> Memory {
+    let (arena, message, rest) = (&raw mut ARENA_BYTES, &raw mut MESSAGE_BYTES, &raw mut REST_BYTES);
+    // SAFETY: the caller calls once, so this is the only reference to the static.
+    let arena = unsafe { &mut (*arena).0 };
     // SAFETY: as above.
-    let message = unsafe { &mut *message };
-    Some(Memory { arena, message })
+    let message = unsafe { &mut (*message).0 };
+    // SAFETY: as above.
+    let rest = unsafe { &mut (*rest).0 };
+    Memory { arena, message, rest, image }
 }

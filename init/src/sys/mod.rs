@@ -4,6 +4,7 @@
 
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -126,6 +127,23 @@ pub fn read_at_start(file: RawFd, buffer: &mut [u8]) -> Result<usize> {
     check(unsafe { syscall(raw::__NR_pread64, args) })
 }
 
+/// statx(2) of `path` below `directory`; the basic fields. (The wrapper of rustix probes for the
+/// call and keeps a flag, which costs a page of memory.)
+pub fn statx(directory: BorrowedFd<'_>, path: &CStr, flags: u32) -> Result<raw::statx> {
+    let mut found = MaybeUninit::<raw::statx>::zeroed();
+    let args = [
+        directory.as_raw_fd() as usize,
+        text(path),
+        flags as usize,
+        raw::STATX_BASIC_STATS as usize,
+        found.as_mut_ptr() as usize,
+    ];
+    // SAFETY: the kernel reads the path and writes one statx into the exclusively borrowed `found`.
+    check(unsafe { syscall(raw::__NR_statx, args) })?;
+    // SAFETY: all fields are integers, and were zeroed before the kernel filled them in.
+    Ok(unsafe { found.assume_init() })
+}
+
 /// `rt_sigprocmask(2)`: blocks no signal any more.
 pub fn unblock_signals() -> Result<()> {
     let none: u64 = 0;
@@ -200,14 +218,55 @@ pub fn map_file(file: impl AsFd, length: usize) -> Result<&'static [u8]> {
     Ok(unsafe { core::slice::from_raw_parts(base.cast(), length) })
 }
 
-/// Gives the whole pages in `[start, end)` back; the next touch finds zeroes (madvise(2)).
-pub fn discard(start: usize, end: usize) -> Result<()> {
+/// Opens `path` below `directory` for writing, having given back the memory that is not needed
+/// while that blocks: the whole pages of `ranges`, which nothing may look at before they are
+/// written anew, and of the program's image but for this function's own.
+///
+/// The function stands alone in the first page of the image (link.ld) and calls nothing. Marking
+/// that page splits the mapping, or the kernel would map its neighbours again at the first fault.
+#[unsafe(link_section = ".text.gate")]
+#[inline(never)]
+pub fn open_trimmed(directory: BorrowedFd<'_>, path: &CStr, image: &Range<usize>, ranges: &[Range<usize>]) -> Result<OwnedFd> {
     const PAGE: usize = 4096;
     const MADV_DONTNEED: usize = 4;
-    let start = start.next_multiple_of(PAGE);
-    let Some(length) = (end & !(PAGE - 1)).checked_sub(start) else { return Ok(()) };
-    // SAFETY: callers pass ranges that nothing references any more.
-    check(unsafe { syscall(raw::__NR_madvise, [start, length, MADV_DONTNEED, 0, 0]) }).map(drop)
+    const MADV_DONTDUMP: usize = 16;
+    let own = image.start;
+    // SAFETY: advice about core dumps changes no memory.
+    let mut done = unsafe { syscall(raw::__NR_madvise, [own, PAGE, MADV_DONTDUMP, 0, 0]) };
+    if done == 0 {
+        let start = own + PAGE;
+        let length = (image.end & !(PAGE - 1)).wrapping_sub(start);
+        // SAFETY: pages of the image come back from the sealed file as they were: nothing of it
+        // is ever written.
+        done = unsafe { syscall(raw::__NR_madvise, [start, length, MADV_DONTNEED, 0, 0]) };
+    }
+    for range in ranges {
+        let (start, end) = ((range.start + PAGE - 1) & !(PAGE - 1), range.end & !(PAGE - 1));
+        if done == 0 && start < end {
+            // SAFETY: the caller gives the ranges up.
+            done = unsafe { syscall(raw::__NR_madvise, [start, end - start, MADV_DONTNEED, 0, 0]) };
+        }
+    }
+    let flags = raw::O_WRONLY | raw::O_CLOEXEC;
+    let args = [directory.as_raw_fd() as usize, path.as_ptr() as usize, flags as usize, 0, 0];
+    // Memory that could not be given back stays; that is no reason not to start.
+    // SAFETY: the kernel copies the path before it returns.
+    let number = unsafe { syscall(raw::__NR_openat, args) };
+    if number < 0 {
+        return Err(Errno::from_raw_os_error(-(number as i32)));
+    }
+    // SAFETY: openat returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
+}
+
+/// The part of the stack that calls have used and left behind.
+pub fn used_stack() -> Range<usize> {
+    const DEEPEST: usize = 64 * 1024;
+    // Room for the frames of the caller's next calls, and the red zone below them (System V ABI).
+    const NEXT: usize = 2048;
+    let here = 0u8;
+    let top = (&raw const here as usize).saturating_sub(NEXT);
+    top.saturating_sub(DEEPEST)..top
 }
 
 /// execve(2). Returns only on failure.

@@ -1,0 +1,84 @@
+//! The allocator of short lives: a verb of the start path allocates a few kilobytes and ends, so
+//! the first allocations come from static memory and are given back by the end of the process.
+//! What does not fit any more is the system allocator's.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Enough for a create of a bundle with a hundred mounts.
+const SIZE: usize = 192 * 1024;
+
+struct Bump {
+    memory: UnsafeCell<[u8; SIZE]>,
+    used: AtomicUsize,
+}
+
+// SAFETY: every byte of `memory` is handed out at most once, by the compare-exchange in `take`.
+unsafe impl Sync for Bump {}
+
+#[global_allocator]
+static ALLOCATOR: Bump = Bump { memory: UnsafeCell::new([0; SIZE]), used: AtomicUsize::new(0) };
+
+impl Bump {
+    fn base(&self) -> *mut u8 {
+        self.memory.get().cast()
+    }
+
+    fn take(&self, layout: Layout) -> Option<*mut u8> {
+        let base = self.base() as usize;
+        let mut used = self.used.load(Ordering::Relaxed);
+        loop {
+            let start = (base + used).checked_next_multiple_of(layout.align())? - base;
+            let end = start.checked_add(layout.size()).filter(|end| *end <= SIZE)?;
+            match self.used.compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(self.base().wrapping_add(start)),
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    fn owns(&self, pointer: *mut u8) -> bool {
+        (pointer as usize).wrapping_sub(self.base() as usize) < SIZE
+    }
+}
+
+// SAFETY: `take` returns disjoint, aligned ranges of `memory`, which is static; everything else is
+// passed on to the system allocator with the layout it was allocated with.
+unsafe impl GlobalAlloc for Bump {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract is the system allocator's.
+        self.take(layout).unwrap_or_else(|| unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if !self.owns(pointer) {
+            // SAFETY: not from `memory`, so from the system allocator, with this layout.
+            unsafe { System.dealloc(pointer, layout) };
+        }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !self.owns(pointer) {
+            // SAFETY: not from `memory`, so from the system allocator, with this layout.
+            return unsafe { System.realloc(pointer, layout, size) };
+        }
+        // The last allocation grows where it is.
+        let start = pointer as usize - self.base() as usize;
+        let (end, grown) = (start + layout.size(), start.saturating_add(size));
+        let in_place = grown <= SIZE
+            && self.used.compare_exchange(end, grown, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if in_place {
+            return pointer;
+        }
+        let Ok(new) = Layout::from_size_align(size, layout.align()) else { return ptr::null_mut() };
+        // SAFETY: `new` has the caller's size, which is not zero.
+        let target = unsafe { self.alloc(new) };
+        if !target.is_null() {
+            // SAFETY: both ranges are at least this long and do not overlap.
+            unsafe { ptr::copy_nonoverlapping(pointer, target, layout.size().min(size)) };
+        }
+        target
+    }
+}
