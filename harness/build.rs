@@ -26,6 +26,8 @@ fn main() {
     }
     // `harness --version` says it for good; a build with another init than usual also says it now.
     println!("cargo:rustc-env=INIT_ORIGIN={origin}");
+    // For the tests that drive init without the harness.
+    println!("cargo:rustc-env=INIT_IMAGE={}", out.join("init.bin").display());
     if !origin.starts_with("built from init/ for x86_64-unknown-linux-musl") {
         println!("cargo:warning=embedded init: {origin}");
     }

@@ -124,8 +124,9 @@ impl fmt::Display for Error {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errno = Errno::from_raw_os_error(self.errno as i32);
+        let errno = self.errno();
         if self.op == Op::LookPath {
+            let errno = errno.unwrap_or(Errno::NOENT);
             return match errno {
                 Errno::NOENT if self.path.contains('/') => {
                     write!(f, "exec: {:?}: stat {}: no such file or directory", self.path, self.path)
@@ -138,7 +139,7 @@ impl fmt::Display for Failure {
         if !self.path.is_empty() {
             write!(f, " {}", self.path)?;
         }
-        if self.errno != 0 && self.op != Op::Parse {
+        if let Some(errno) = errno.filter(|_| self.op != Op::Parse) {
             write!(f, ": {}", describe(errno))?;
         }
         match self.hint() {
@@ -149,10 +150,14 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// The errno, where the kernel gave one. Init is not trusted to send a number that is one.
+    fn errno(&self) -> Option<Errno> {
+        i32::try_from(self.errno).ok().filter(|errno| (1..4096).contains(errno)).map(Errno::from_raw_os_error)
+    }
+
     /// The likely cause, and what to change.
     fn hint(&self) -> Option<&'static str> {
-        let errno = Errno::from_raw_os_error(self.errno as i32);
-        match (self.phase, self.op, errno) {
+        match (self.phase, self.op, self.errno().unwrap_or(Errno::INVAL)) {
             (_, Op::VerifyKeyring, _) => Some("the session keyring is not empty or not ours: choose another id"),
             (_, Op::VerifyTarget, _) => Some("mounts inside /proc are limited to a short list of files"),
             (_, Op::VerifyInode, _) => Some("the file is not what its name says"),
@@ -163,6 +168,9 @@ impl Failure {
             (_, Op::Fsopen, Errno::NODEV) => Some("unknown file system type"),
             (_, Op::Open, Errno::LOOP | Errno::NOTDIR) if ["/dev", "/proc", "/sys"].contains(&self.path.as_str()) => {
                 Some("it must be a real directory of the image")
+            }
+            (Phase::Mounts, Op::Open, Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
+                Some("the mount point is missing in the image and cannot be made")
             }
             (_, Op::Write, Errno::ACCESS) if self.path == "self/oom_score_adj" => {
                 Some("lowering it needs CAP_SYS_RESOURCE")

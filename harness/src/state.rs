@@ -192,17 +192,17 @@ impl Directory {
         Ok((page, map))
     }
 
-    /// Writes the state: a new file, then renamed over the old one.
-    pub fn store(&self, state: &State) -> Result<()> {
+    /// Writes the state: the first one in place, later ones as a new file renamed over it.
+    pub fn store(&self, state: &State, first: bool) -> Result<()> {
         const NEW: &str = "state.json.new";
         let text = serde_json::to_vec(state).map_err(|error| Error::file(&self.path, error.to_string()))?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let name = if state.pid == 0 { STATE } else { NEW };
+        let name = if first { STATE } else { NEW };
         let place = self.path.join(name);
         let file = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o600))
             .host("create", place.display())?;
         std::fs::File::from(file).write_all(&text).host("write", place.display())?;
-        if state.pid == 0 {
+        if first {
             return Ok(());
         }
         rustix::fs::renameat(&self.handle, NEW, &self.handle, STATE).host("rename", place.display())
@@ -225,6 +225,9 @@ impl Directory {
 
     /// What the container is doing.
     pub fn status(&self, state: &State) -> Status {
+        if !state.startable {
+            return Status::Created;
+        }
         if state.pid == 0 {
             return Status::Creating;
         }

@@ -10,7 +10,7 @@ use rustix::process::Pid;
 
 use super::{number, template};
 use crate::cgroup::Made;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, describe};
 use crate::plan::{Kind, Namespaces};
 use crate::state::Store;
 use crate::sys;
@@ -125,15 +125,24 @@ pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
     let mask = sys::block_signals().host("sigprocmask", "")?;
     let spawned = sys::spawn(&how, context, main);
     sys::restore_signals(mask).host("sigprocmask", "")?;
-    spawned.map_err(|errno| Error::Host { op: "clone3", path: hint(start.way.clone).into(), errno })
+    spawned.map_err(|errno| match start.way.clone & Kind::User.flag() {
+        0 => Error::Host { op: "clone3", path: "of init".into(), errno },
+        _ => Error::State(format!("clone3 with a user namespace: {}{}", describe(errno), forbidden_by())),
+    })
 }
 
-fn hint(flags: u32) -> &'static str {
-    if flags & Kind::User.flag() != 0 {
-        "with a user namespace (kernel.unprivileged_userns_clone, user.max_user_namespaces or AppArmor may forbid it)"
-    } else {
-        "of init"
-    }
+/// Which settings of the host forbid user namespaces to ordinary users.
+fn forbidden_by() -> String {
+    let settings = [
+        ("kernel/unprivileged_userns_clone", "0", "1"),
+        ("user/max_user_namespaces", "0", "more than 0"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "0, or give the runtime a profile"),
+    ];
+    let set = |file: &str| std::fs::read_to_string(format!("/proc/sys/{file}")).unwrap_or_default();
+    let found = settings.iter().filter(|(file, forbids, _)| set(file).trim() == *forbids);
+    found.map(|(file, forbids, instead)| {
+        format!(" ({} is {forbids}: set it to {instead})", file.replace('/', "."))
+    }).collect()
 }
 
 extern "C" fn main(context: &'static Setup) -> ! {

@@ -114,7 +114,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     let directory = rollback.directory.as_ref().ok_or_else(|| Error::State("no directory".into()))?;
     let mut state = describe(&plan, id, bundle);
     state.cgroups = cgroup::directories(&plan.cgroup, &facts);
-    directory.store(&state)?;
+    directory.store(&state, true)?;
     match Made::new(&plan.cgroup, &facts) {
         Ok(made) => rollback.cgroup = made,
         // An ordinary user who asked for no limits gets a container without a cgroup.
@@ -129,6 +129,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     if plan.process.is_none() {
         // Created, and never to be started (runtime-spec, config.md, "Process").
         state.startable = false;
+        directory.store(&state, false)?;
         return rollback.finish(state, page, vec![page_file]);
     }
 
@@ -183,7 +184,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     raise_limits(&plan, state.pid)?;
     // The state before the process may go on: killed here, `delete` still finds everything.
     state.start_time = crate::state::start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
-    directory.store(&state)?;
+    directory.store(&state, false)?;
     if let Some(file) = &options.pid_file {
         write_pid_file(file, state.pid)?;
     }

@@ -32,8 +32,8 @@ pub struct Facts {
 
 /// A container, decided.
 pub struct Plan<'a> {
-    /// Container id.
-    pub id: &'a CStr,
+
+
     /// Version of the runtime-spec in config.json.
     pub oci_version: &'a str,
     /// Annotations, for the state.
@@ -130,18 +130,18 @@ impl<'a> Plan<'a> {
         let mounts = mounts::plan(arena, spec, &namespaces, &cgroup, facts, &mut warnings)?;
         let early_mounts = mounts::independent(&mounts);
         let late = mounts.get(early_mounts..).unwrap_or_default();
+        let parameters = linux.sysctl.as_ref().is_some_and(|map| !map.0.is_empty());
         let bound = mounts::dev_is_bound(spec);
         let annotations = spec.annotations.iter().flat_map(|map| &map.0);
         Ok(Self {
-            id: text(arena, "ID", id)?,
             oci_version,
             annotations: annotations.map(|(key, value)| (&**key, &**value)).collect(),
             cgroup,
             rootfs: &root.path,
             readonly: root.readonly.unwrap_or(false),
             propagation: mounts::root_propagation(linux)?,
-            readonly_paths: mounts::paths(arena, "/linux/readonlyPaths", linux.readonly_paths.as_deref(), late)?,
-            masked_paths: mounts::paths(arena, "/linux/maskedPaths", linux.masked_paths.as_deref(), late)?,
+            readonly_paths: mounts::paths(arena, "/linux/readonlyPaths", linux.readonly_paths.as_deref(), late, parameters)?,
+            masked_paths: mounts::paths(arena, "/linux/maskedPaths", linux.masked_paths.as_deref(), late, parameters)?,
             early_mounts,
             mounts,
             devices: devices::plan(arena, linux, &namespaces, bound)?,

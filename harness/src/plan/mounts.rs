@@ -277,12 +277,14 @@ pub fn independent(mounts: &[Placed<'_>]) -> usize {
 }
 
 /// Masked or read-only paths, those on procfs first: they need not wait for the late mounts,
-/// unless one of these covers something of procfs.
+/// unless one of these covers something of procfs. Below /proc/sys they wait for the kernel
+/// parameters, where there are any.
 pub fn paths<'a>(
     arena: &'a Bump,
     pointer: &str,
     list: Option<&[Text<'_>]>,
     late: &[Placed<'_>],
+    sysctl: bool,
 ) -> Result<Paths<'a>> {
     let mut paths = Paths::default();
     let mut rest = Vec::new();
@@ -291,7 +293,8 @@ pub fn paths<'a>(
         let pointer = format!("{pointer}/{index}");
         let clean = clean(path).ok_or_else(|| Error::config(&pointer, format!("{:?} must be absolute", &**path)))?;
         let path = text(arena, &pointer, &clean)?;
-        if clean.starts_with("/proc/") && !covered { paths.all.push(path) } else { rest.push(path) }
+        let waits = covered || sysctl && (clean == "/proc/sys" || clean.starts_with("/proc/sys/"));
+        if clean.starts_with("/proc/") && !waits { paths.all.push(path) } else { rest.push(path) }
     }
     paths.early = paths.all.len();
     paths.all.append(&mut rest);

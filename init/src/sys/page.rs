@@ -7,15 +7,16 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::failure::Phase;
 
-/// Room for one time stamp a phase.
-pub const STAMPS: usize = 64;
+/// Room for one figure a phase.
+const PHASES: usize = 64;
 
-/// Layout of the page, version by the frame header's version. All words start as zero.
+/// Layout of the page, by the version of the frame header. All words start as zero.
 #[repr(C)]
 pub struct Page {
     phase: AtomicU32,
     reserved: AtomicU32,
-    stamps: [AtomicU64; STAMPS],
+    since: AtomicU64,
+    spent: [AtomicU64; PHASES],
 }
 
 /// Length of the file behind the page, in bytes.
@@ -26,12 +27,13 @@ const _: () = assert!(size_of::<Page>() <= PAGE_LENGTH);
 impl Page {
     /// Notes that `phase` begins, and when (nanoseconds of `CLOCK_MONOTONIC`, 0 for "not asked").
     pub fn enter(&self, phase: Phase, now: u64) {
-        let code = phase.code();
-        self.phase.store(code, Ordering::Release);
-        if now != 0
-            && let Some(stamp) = self.stamps.get(code as usize)
-        {
-            stamp.store(now, Ordering::Relaxed);
+        let before = self.phase.swap(phase.code(), Ordering::AcqRel);
+        if now == 0 {
+            return;
+        }
+        let since = self.since.swap(now, Ordering::Relaxed);
+        if let Some(spent) = self.spent.get(before as usize).filter(|_| since != 0) {
+            spent.fetch_add(now.saturating_sub(since), Ordering::Relaxed);
         }
     }
 
@@ -40,9 +42,8 @@ impl Page {
         Phase::from_code(self.phase.load(Ordering::Acquire))
     }
 
-    /// When `phase` began, in nanoseconds of `CLOCK_MONOTONIC`; `None` where it was not stamped.
-    pub fn stamp(&self, phase: Phase) -> Option<u64> {
-        let stamp = self.stamps.get(phase.code() as usize)?.load(Ordering::Relaxed);
-        (stamp != 0).then_some(stamp)
+    /// Nanoseconds spent in `phase`, all visits together; 0 where none were counted.
+    pub fn spent(&self, phase: Phase) -> u64 {
+        self.spent.get(phase.code() as usize).map_or(0, |spent| spent.load(Ordering::Relaxed))
     }
 }

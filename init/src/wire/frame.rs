@@ -1,7 +1,7 @@
 //! Frames: twelve bytes of header, then the body.
 
 /// First word of every frame: `OCIi`, little-endian.
-pub const MAGIC: u32 = 0x6943_494f;
+pub const MAGIC: u32 = 0x6949_434f;
 /// Version of the protocol; a frame of another version is refused.
 pub const VERSION: u16 = 1;
 /// Length of a header in bytes.

@@ -1,0 +1,87 @@
+//! Init dies: at any point before Done the create fails, says how and where, and leaves nothing.
+
+use libtest_mimic::Trial;
+
+use crate::support::{Fixture, Needs, Outcome, outcome, trial};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("death::killed_in_each_phase", Needs::Strace, killed),
+        trial("death::failing_calls_name_the_phase", Needs::Strace, failing),
+        trial("death::harness_dies", Needs::Strace, harness_dies),
+    ]
+}
+
+/// Creates under strace with an injection into init: `setsid` and the like are init's alone.
+fn injected(fixture: &Fixture, inject: &str) -> Outcome {
+    fixture.write();
+    outcome(
+        std::process::Command::new("strace")
+            .args(["-f", "-o", "/dev/null", "-e", &format!("inject={inject}")])
+            .arg(crate::support::binary())
+            .arg("--root")
+            .arg(fixture.root())
+            .args(["create", &fixture.id])
+            .current_dir(fixture.bundle()),
+    )
+}
+
+fn killed() {
+    for (call, phase) in [
+        ("setns:signal=KILL:when=1", "clone"),
+        ("keyctl:signal=KILL:when=2", "keyring"),
+        ("setsid:signal=KILL", "console"),
+        ("chroot:signal=KILL", "rootfs"),
+        ("fsopen:signal=KILL:when=3", "mounts"),
+        ("mknodat:signal=KILL:when=4", "devices"),
+        ("symlinkat:signal=KILL:when=2", "links"),
+        ("sethostname:signal=KILL", "identity"),
+        ("setgroups:signal=KILL", "finalize"),
+        ("capset:signal=KILL", "finalize"),
+        ("faccessat2:signal=KILL", "lookPath"),
+    ] {
+        let fixture = Fixture::script("true");
+        // The template exists, so that its making is not what is hit.
+        fixture.create();
+        fixture.call(&["delete", "-f", &fixture.id]).prints("");
+        let failed = injected(&fixture, call);
+        failed.fails_with(&format!("init was killed by SIGKILL in phase {phase} before the container was created"));
+        fixture.assert_gone();
+    }
+}
+
+fn failing() {
+    for (call, message) in [
+        ("setsid:error=EIO", "init: console: setsid: i/O error"),
+        ("keyctl:error=EDQUOT:when=1", "init: keyring: keyctl _ses.ID: disk quota exceeded"),
+        ("fsopen:error=ENODEV:when=2", "init: mounts: fsopen /dev: no such device (unknown file system type)"),
+        ("symlinkat:error=ENOSPC", "init: links: symlink /dev/fd: no space left on device"),
+        ("setresuid:error=EAGAIN", "init: finalize: setresuid: resource temporarily unavailable"),
+        ("capset:error=EPERM", "init: finalize: capset: operation not permitted (the runtime itself does not have all of these capabilities)"),
+        ("setgroups:error=EPERM", "init: finalize: setgroups: operation not permitted"),
+    ] {
+        let fixture = Fixture::script("true");
+        fixture.create();
+        fixture.call(&["delete", "-f", &fixture.id]).prints("");
+        let failed = injected(&fixture, call);
+        let message = message.replace("ID", &fixture.id);
+        let found = failed.stderr.trim_end().strip_prefix("error: ").unwrap_or(&failed.stderr);
+        // The C libraries differ in how they spell EIO.
+        let same = |text: &str| text.replace("input/output error", "i/O error");
+        assert_eq!((failed.code, same(found)), (Some(1), message));
+        fixture.assert_gone();
+    }
+}
+
+fn harness_dies() {
+    let fixture = Fixture::script("sleep 100");
+    fixture.create();
+    fixture.call(&["delete", "-f", &fixture.id]).prints("");
+    // Before it grants procRun: init must not go on alone, and delete must find everything.
+    let killed = injected(&fixture, "renameat:signal=KILL");
+    assert_ne!(killed.code, Some(0));
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    fixture.verb("start").code.filter(|code| *code == 1).unwrap();
+    fixture.call(&["delete", "-f", &fixture.id]).prints("");
+    fixture.assert_gone();
+}

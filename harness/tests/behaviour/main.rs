@@ -1,0 +1,30 @@
+//! Behaviour, by subject, seen from outside.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bundle;
+mod cgroup;
+mod cli;
+mod death;
+mod image;
+mod lifecycle;
+mod protocol;
+mod user;
+mod world;
+
+fn main() {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let trials = [
+        bundle::trials(),
+        cgroup::trials(),
+        cli::trials(),
+        death::trials(),
+        image::trials(),
+        lifecycle::trials(),
+        protocol::trials(),
+        user::trials(),
+        world::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+}

@@ -1,0 +1,103 @@
+//! User namespaces, as root and as an ordinary user.
+
+use std::fs;
+
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::support::{Fixture, Needs, outcome, proc_status, trial};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("user::maps", Needs::Root, maps),
+        trial("user::mistakes", Needs::Nothing, mistakes),
+        trial("user::ordinary", Needs::Setpriv, ordinary),
+        trial("user::demo", Needs::Setpriv, demo),
+    ]
+}
+
+fn maps() {
+    let mut fixture = Fixture::script("sleep 100");
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    fixture.config["linux"]["uidMappings"] = map.clone();
+    fixture.config["linux"]["gidMappings"] = map;
+    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    fixture.config["process"]["user"] = json!({ "uid": 5, "gid": 6, "additionalGids": [9] });
+    // An image that the namespace's root may not write to has no place for the mounts.
+    fixture.write();
+    fixture.verb("create").fails_with(
+        "init: mounts: open /proc: permission denied (the mount point is missing in the image and cannot be made)",
+    );
+    fixture.assert_gone();
+    fixture.give_to(100_000);
+    let pid = fixture.create();
+    assert_eq!(proc_status(pid, "Uid"), "100005 100005 100005 100005");
+    fixture.verb("start").prints("");
+    assert_eq!(proc_status(pid, "Gid"), "100006 100006 100006 100006");
+    assert_eq!(proc_status(pid, "Groups"), "100009");
+    let line = fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["0", "100000", "65536"]);
+    fixture.call(&["delete", "-f", &fixture.id]).prints("");
+    fixture.assert_gone();
+}
+
+fn mistakes() {
+    let mut fixture = Fixture::new();
+    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    let one = |container: u32, size: u32| json!({ "containerID": container, "hostID": 1000 + container, "size": size });
+    for (map, message) in [
+        (json!([]), "/linux/uidMappings: a new user namespace needs a mapping"),
+        (json!([one(0, 0)]), "/linux/uidMappings/0: size is 0"),
+        (json!([one(0, u32::MAX)]), "/linux/uidMappings/0: exceeds the range of ids"),
+        (json!([one(0, 10), one(5, 10)]), "/linux/uidMappings/1: overlaps an earlier mapping"),
+        (json!([one(1, 10)]), "/linux/uidMappings: id 0 of the container is not mapped"),
+    ] {
+        fixture.config["linux"]["uidMappings"] = map;
+        fixture.write();
+        fixture.verb("create").fails_with(&format!("config.json: {message}"));
+    }
+    fixture.config["linux"]["uidMappings"] = json!([one(0, 1)]);
+    fixture.config["linux"]["gidMappings"] = json!([one(0, 1)]);
+    fixture.config["process"]["user"]["uid"] = json!(7);
+    fixture.write();
+    fixture.verb("create").fails_with("config.json: /process/user/uid: 7 is not mapped in the user namespace");
+    assert!(!fixture.root().exists());
+}
+
+/// Runs the harness as uid 1000, from a copy that it can reach.
+fn as_ordinary(fixture: &Fixture, args: &[&str]) -> crate::support::Outcome {
+    let copy = fixture.path().join("harness");
+    fs::copy(crate::support::binary(), &copy).unwrap();
+    outcome(
+        std::process::Command::new("setpriv")
+            .args(["--reuid", "1000", "--regid", "1000", "--clear-groups"])
+            .arg(copy)
+            .arg("--root")
+            .arg(fixture.path().join("state"))
+            .args(args)
+            .current_dir(fixture.bundle()),
+    )
+}
+
+fn ordinary() {
+    let fixture = Fixture::new();
+    std::os::unix::fs::chown(fixture.path(), Some(1000), Some(1000)).unwrap();
+    let config = fixture.bundle().join("config.json");
+    fs::remove_file(&config).unwrap();
+    fixture.give_to(1000);
+    as_ordinary(&fixture, &["spec", "--rootless"]).prints("");
+    let text = fs::read_to_string(&config).unwrap().replace("\"sh\"", "\"sh\", \"-c\", \"id; echo hello >/dev/null && ls /dev/pts | busybox wc -l\"");
+    fs::write(&config, text).unwrap();
+    as_ordinary(&fixture, &["run", &fixture.id]).prints("uid=0 gid=0 groups=65534\n1\n".replace(" groups=65534", "").as_str());
+    as_ordinary(&fixture, &["list", "-q"]).prints("");
+}
+
+fn demo() {
+    let fixture = Fixture::new();
+    for shown in [fixture.call(&["demo"]), as_ordinary(&fixture, &["demo"])] {
+        assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
+        assert!(shown.stdout.contains("\n  pid          1                    1\n"), "{}", shown.stdout);
+        assert!(!shown.stdout.contains("differs"), "{}", shown.stdout);
+        assert!(shown.stdout.contains("microseconds in each phase of init"), "{}", shown.stdout);
+    }
+}

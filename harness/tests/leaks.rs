@@ -1,0 +1,71 @@
+//! Two hundred cycles leave the host as it was. Alone in its program: other tests would be seen.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use support::{Fixture, Needs, trial};
+
+/// Everything that a container could leave.
+#[derive(Debug, PartialEq)]
+struct Host {
+    mounts: Vec<String>,
+    cgroups: BTreeSet<String>,
+    keyrings: Vec<String>,
+    processes: Vec<String>,
+    descriptors: usize,
+}
+
+fn below(directory: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.insert(entry.path().display().to_string());
+            below(&entry.path(), found);
+        }
+    }
+}
+
+fn look(fixture: &Fixture) -> Host {
+    let lines = |file: &str| fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    // The template is the one mount that stays, by name.
+    let own = fixture.root().join(".template").display().to_string();
+    let mut cgroups = BTreeSet::new();
+    below(Path::new("/sys/fs/cgroup"), &mut cgroups);
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok());
+    Host {
+        mounts: lines("/proc/self/mountinfo").into_iter().filter(|line| !line.contains(&own)).collect(),
+        cgroups,
+        keyrings: lines("/proc/keys").into_iter().filter(|line| line.contains(&format!("_ses.{}", fixture.id))).collect(),
+        processes: processes.filter(|name| name.contains("init") && name.contains("memfd")).collect(),
+        descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
+    }
+}
+
+fn cycles() {
+    let fixture = Fixture::script("true");
+    fixture.write();
+    let before = look(&fixture);
+    for _ in 0..200 {
+        for verb in ["create", "start"] {
+            fixture.verb(verb).prints("");
+        }
+        fixture.await_status("stopped");
+        fixture.verb("delete").prints("");
+    }
+    // The kernel frees keyrings and namespaces some time after their last user.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(look(&fixture), before);
+    let left: Vec<String> = fs::read_dir(fixture.root()).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
+    assert!(left.iter().all(|name| name.starts_with(".template")), "{left:?}");
+    fixture.call(&["cleanup"]).prints("");
+    assert_eq!(fs::read_dir(fixture.root()).unwrap().count(), 0);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&fixture.root().display().to_string()));
+}
+
+fn main() {
+    let arguments = libtest_mimic::Arguments::from_args();
+    libtest_mimic::run(&arguments, vec![trial("leaks::two_hundred_cycles", Needs::Root, cycles)]).exit();
+}
