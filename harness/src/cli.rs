@@ -66,7 +66,7 @@ pub const VERBS: &[Verb] = &[
         arguments: "ID",
         count: (1, 1),
         about: "create a container from a bundle",
-        flags: &[BUNDLE, PID_FILE],
+        flags: &[BUNDLE, PID_FILE, switch("timing", None, "let init note how long each phase takes")],
         run: verb::create::run,
     },
     Verb {

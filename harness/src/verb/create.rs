@@ -11,7 +11,11 @@ use crate::log;
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let id = args.id()?;
     let bundle = Bundle::open(&args.bundle())?;
-    let options = Options { pid_file: args.value("pid-file").map(PathBuf::from), ..Options::default() };
+    let options = Options {
+        pid_file: args.value("pid-file").map(PathBuf::from),
+        timing: args.has("timing"),
+        ..Options::default()
+    };
     let container = launch::create(&global.root(), id, &bundle, &options)?;
     log::debug(global, &format!("created {id:?}, pid {}", container.state.pid));
     // The end of the process closes everything at once.

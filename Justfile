@@ -1,0 +1,68 @@
+# The recipes. `just` lists them.
+
+musl := arch() + "-unknown-linux-musl"
+has_musl := `ls "$(rustc --print target-libdir --target $(uname -m)-unknown-linux-musl 2>/dev/null)" >/dev/null 2>&1 && echo yes || echo no`
+
+_default:
+    @just --list
+
+# Build everything for development.
+[group('build')]
+build:
+    cargo build --workspace
+
+# Leave static, stripped target/dist/{init,harness}, and the demo's witness.
+[group('build')]
+dist:
+    #!/bin/sh
+    set -eu
+    if [ "{{has_musl}}" = yes ]; then
+        cargo build --locked -p harness --profile dist --target {{musl}}
+        built=target/{{musl}}/dist
+    else
+        RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked -p harness --profile dist --target {{arch()}}-unknown-linux-gnu
+        built=target/{{arch()}}-unknown-linux-gnu/dist
+    fi
+    mkdir -p target/dist
+    out=$(ls -td "$built"/build/harness-*/out | head -n 1)
+    cp "$built/harness" target/dist/harness
+    install -m 755 "$out/init.bin" target/dist/init
+    install -m 755 "$out/witness.bin" target/dist/witness
+    ls -l target/dist
+
+# All tests; those that need root or a tool say so when they are skipped.
+[group('test')]
+test:
+    cargo test --locked
+
+# Feed the reader of init with mutated configurations for SECONDS (libFuzzer).
+[group('test')]
+fuzz SECONDS="30":
+    conformance/fuzz.sh {{SECONDS}}
+
+# Put the newest crun and runc that Debian packages under target/peers.
+[group('measure')]
+peers:
+    conformance/peers.sh target/peers
+
+# One cycle of create, start and delete against the peers.
+[group('measure')]
+bench-cycle ROUNDS="200": dist peers
+    target/dist/harness bench cycle --rounds {{ROUNDS}} --runtime crun=target/peers/crun --runtime runc=target/peers/runc --output target/bench-cycle.json
+
+# Formatting and lints.
+[group('lint')]
+lint:
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    cargo clippy --locked -p init --all-targets --features freestanding --profile init -- -D warnings
+
+# The budgets of conformance/budgets.toml.
+[group('lint')]
+check-binary: dist
+    conformance/check-binary.sh
+
+# What CI runs.
+[group('lint')]
+ci:
+    .ci/run
