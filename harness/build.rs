@@ -1,7 +1,7 @@
 //! Builds the freestanding init (and the demo's witness) and hands their bytes to the crate.
 //!
 //! `INIT_BINARY=FILE` embeds that file instead. The nested cargo call has a target directory of
-//! its own below OUT_DIR: sharing the outer one would deadlock on its lock.
+//! its own below `OUT_DIR`: sharing the outer one would deadlock on its lock.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +33,7 @@ fn main() {
     }
 }
 
-/// Runs the nested build and copies its binaries to OUT_DIR as `NAME.bin`.
+/// Runs the nested build and copies its binaries to `OUT_DIR` as `NAME.bin`.
 fn build(workspace: &Path, out: &Path) -> String {
     let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
     let arch = if arch == "riscv64" { "riscv64gc" } else { &arch };
@@ -58,7 +58,8 @@ fn build(workspace: &Path, out: &Path) -> String {
     assert!(status.success(), "the nested build of init failed");
     let built = directory.join(&target).join("init");
     for binary in BINARIES {
-        fs::copy(built.join(binary), out.join(format!("{binary}.bin"))).expect("the nested build leaves its binary");
+        fs::copy(built.join(binary), out.join(format!("{binary}.bin")))
+            .expect("the nested build leaves its binary");
     }
     for path in ["Cargo.toml", "Cargo.lock", "init/Cargo.toml", "init/build.rs", "init/link.ld", "init/src"] {
         println!("cargo:rerun-if-changed={}", workspace.join(path).display());
@@ -69,11 +70,23 @@ fn build(workspace: &Path, out: &Path) -> String {
 /// Variables that would make the nested build another one than `cargo init` by hand.
 fn belongs_to_the_outer_build(name: &str) -> bool {
     const KEPT: [&str; 8] = [
-        "CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_", "CARGO_HTTP_",
-        "CARGO_TARGET_X86_64", "CARGO_TARGET_AARCH64",
+        "CARGO_HOME",
+        "CARGO_MAKEFLAGS",
+        "CARGO_NET_",
+        "CARGO_REGISTR",
+        "CARGO_SOURCE_",
+        "CARGO_HTTP_",
+        "CARGO_TARGET_X86_64",
+        "CARGO_TARGET_AARCH64",
     ];
     const FOREIGN: [&str; 8] = [
-        "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "TARGET", "OUT_DIR", "RUSTDOCFLAGS", "PROFILE",
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "TARGET",
+        "OUT_DIR",
+        "RUSTDOCFLAGS",
+        "PROFILE",
         "OPT_LEVEL",
     ];
     FOREIGN.contains(&name) || name.starts_with("CARGO_") && !KEPT.iter().any(|kept| name.starts_with(kept))
@@ -82,10 +95,12 @@ fn belongs_to_the_outer_build(name: &str) -> bool {
 /// Whether the toolchain has a standard library, so `core` too, for `target`.
 fn has_core(target: &str) -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let Ok(output) = Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output() else {
+    let Ok(output) = Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output()
+    else {
         return false;
     };
     let directory = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    fs::read_dir(directory)
-        .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-")))
+    fs::read_dir(directory).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+    })
 }

@@ -257,7 +257,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, global: &mut Global)
         match parser.next().map_err(usage)? {
             None => return Ok(Command::Print(help())),
             Some(Arg::Value(name)) => {
-                let unknown = || Error::Usage(format!("unknown command {:?}; see --help", name.display().to_string()));
+                let unknown =
+                    || Error::Usage(format!("unknown command {:?}; see --help", name.display().to_string()));
                 break VERBS.iter().find(|verb| name == verb.name).ok_or_else(unknown)?;
             }
             Some(argument) => {
@@ -279,7 +280,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, global: &mut Global)
             Arg::Long("help") | Arg::Short('h') => args.flags.push(("help", None)),
             argument => {
                 let flag = find(verb.flags, &argument).ok_or_else(|| unknown(verb.name, &argument))?;
-                let value = flag.value.map(|_| parser.value()).transpose().map_err(|error| of(verb, &error))?;
+                let value =
+                    flag.value.map(|_| parser.value()).transpose().map_err(|error| of(verb, &error))?;
                 args.flags.push((flag.long, value));
             }
         }
@@ -316,7 +318,9 @@ fn set(global: &mut Global, name: &str, value: Option<OsString>) -> Result<Optio
         }
         "debug" => global.debug = true,
         "systemd-cgroup" => {
-            return Err(Error::Usage("--systemd-cgroup: not supported; use the engine's cgroupfs manager".into()));
+            return Err(Error::Usage(
+                "--systemd-cgroup: not supported; use the engine's cgroupfs manager".into(),
+            ));
         }
         "rootless" => {
             if !matches!(value.as_deref().and_then(|value| value.to_str()), Some("true" | "false" | "auto")) {
@@ -329,6 +333,7 @@ fn set(global: &mut Global, name: &str, value: Option<OsString>) -> Result<Optio
     Ok(None)
 }
 
+#[allow(clippy::needless_pass_by_value)] // As `map_err` hands it over.
 fn usage(error: lexopt::Error) -> Error {
     Error::Usage(error.to_string())
 }
@@ -359,7 +364,9 @@ fn version() -> String {
 }
 
 fn help() -> String {
-    let mut text = String::from("An OCI runtime with a freestanding init.\n\nusage: harness [OPTIONS] COMMAND [ARGUMENTS]\n\ncommands:\n");
+    let mut text = String::from(
+        "An OCI runtime with a freestanding init.\n\nusage: harness [OPTIONS] COMMAND [ARGUMENTS]\n\ncommands:\n",
+    );
     for verb in VERBS {
         text += &format!("  {:<12}{}\n", verb.name, verb.about);
     }

@@ -158,15 +158,21 @@ impl Failure {
     /// The likely cause, and what to change.
     fn hint(&self) -> Option<&'static str> {
         match (self.phase, self.op, self.errno().unwrap_or(Errno::INVAL)) {
-            (_, Op::VerifyKeyring, _) => Some("the session keyring is not empty or not ours: choose another id"),
+            (_, Op::VerifyKeyring, _) => {
+                Some("the session keyring is not empty or not ours: choose another id")
+            }
             (_, Op::VerifyTarget, _) => Some("mounts inside /proc are limited to a short list of files"),
             (_, Op::VerifyInode, _) => Some("the file is not what its name says"),
             (_, Op::VerifyPath, _) => Some("the path changed while it was covered"),
             (_, Op::ReadBack, _) => Some("the kernel's answer differs from the request"),
             (Phase::Clone, Op::Execveat, Errno::ACCESS) => Some("vm.memfd_noexec forbids executable memfds"),
-            (_, Op::Capset, Errno::PERM) => Some("the runtime itself does not have all of these capabilities"),
+            (_, Op::Capset, Errno::PERM) => {
+                Some("the runtime itself does not have all of these capabilities")
+            }
             (_, Op::Fsopen, Errno::NODEV) => Some("unknown file system type"),
-            (_, Op::Open, Errno::LOOP | Errno::NOTDIR) if ["/dev", "/proc", "/sys"].contains(&self.path.as_str()) => {
+            (_, Op::Open, Errno::LOOP | Errno::NOTDIR)
+                if ["/dev", "/proc", "/sys"].contains(&self.path.as_str()) =>
+            {
                 Some("it must be a real directory of the image")
             }
             (Phase::Mounts, Op::Open, Errno::ACCESS | Errno::PERM | Errno::ROFS) => {

@@ -4,9 +4,9 @@ use crate::error::{Error, Result};
 
 /// The standard signals, from 1.
 const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-    "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-    "WINCH", "IO", "PWR", "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 /// First and last real-time signal, as the kernel counts.
 const REALTIME: std::ops::RangeInclusive<i32> = 32..=64;
@@ -32,8 +32,12 @@ pub fn parse(text: &str) -> Result<i32> {
     let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
         (Some(""), _) => Some(34),
         (_, Some("")) => Some(64),
-        (Some(rest), _) => rest.strip_prefix('+').and_then(|rest| rest.parse::<i32>().ok()).map(|add| 34 + add),
-        (_, Some(rest)) => rest.strip_prefix('-').and_then(|rest| rest.parse::<i32>().ok()).map(|less| 64 - less),
+        (Some(rest), _) => {
+            rest.strip_prefix('+').and_then(|rest| rest.parse::<i32>().ok()).map(|add| 34 + add)
+        }
+        (_, Some(rest)) => {
+            rest.strip_prefix('-').and_then(|rest| rest.parse::<i32>().ok()).map(|less| 64 - less)
+        }
         _ => None,
     };
     number.filter(|number| (34..=64).contains(number)).ok_or_else(unknown)
@@ -54,7 +58,9 @@ mod tests {
 
     #[test]
     fn names_and_numbers() {
-        for (text, number) in [("TERM", 15), ("SIGTERM", 15), ("sigkill", 9), ("9", 9), ("0", 0), ("RTMIN+1", 35)] {
+        for (text, number) in
+            [("TERM", 15), ("SIGTERM", 15), ("sigkill", 9), ("9", 9), ("0", 0), ("RTMIN+1", 35)]
+        {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
         for bad in ["", "SIG", "65", "-1", "FOO", "RTMIN+40", "RTMAX-40"] {

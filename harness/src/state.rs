@@ -212,11 +212,12 @@ impl Directory {
     pub fn load(&self) -> Result<State> {
         let place = self.path.join(STATE);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = rustix::fs::openat(&self.handle, STATE, flags, Mode::empty()).host("open", place.display())?;
+        let file =
+            rustix::fs::openat(&self.handle, STATE, flags, Mode::empty()).host("open", place.display())?;
         let mut text = Vec::with_capacity(2048);
         std::fs::File::from(file).read_to_end(&mut text).host("read", place.display())?;
-        let state: State =
-            serde_json::from_slice(&text).map_err(|error| Error::file(&place, format!("damaged: {error}")))?;
+        let state: State = serde_json::from_slice(&text)
+            .map_err(|error| Error::file(&place, format!("damaged: {error}")))?;
         if state.pid < 0 || state.pid == 1 {
             return Err(Error::file(&place, format!("damaged: pid {}", state.pid)));
         }
@@ -244,7 +245,8 @@ impl Directory {
     pub fn open_gate(&self) -> Result<OwnedFd> {
         let place = self.path.join(FIFO);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let gate = rustix::fs::openat(&self.handle, FIFO, flags, Mode::empty()).host("open", place.display())?;
+        let gate =
+            rustix::fs::openat(&self.handle, FIFO, flags, Mode::empty()).host("open", place.display())?;
         let found = rustix::fs::fstat(&gate).host("stat", place.display())?;
         if FileType::from_raw_mode(found.st_mode) != FileType::Fifo
             || found.st_uid != rustix::process::geteuid().as_raw()

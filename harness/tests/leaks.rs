@@ -1,4 +1,5 @@
 //! Two hundred cycles leave the host as it was. Alone in its program: other tests would be seen.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
 
@@ -27,16 +28,24 @@ fn below(directory: &Path, found: &mut BTreeSet<String>) {
 }
 
 fn look(fixture: &Fixture) -> Host {
-    let lines = |file: &str| fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    let lines = |file: &str| {
+        fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
     // The template is the one mount that stays, by name.
     let own = fixture.root().join(".template").display().to_string();
     let mut cgroups = BTreeSet::new();
     below(Path::new("/sys/fs/cgroup"), &mut cgroups);
-    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok());
+    let processes = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok());
     Host {
         mounts: lines("/proc/self/mountinfo").into_iter().filter(|line| !line.contains(&own)).collect(),
         cgroups,
-        keyrings: lines("/proc/keys").into_iter().filter(|line| line.contains(&format!("_ses.{}", fixture.id))).collect(),
+        keyrings: lines("/proc/keys")
+            .into_iter()
+            .filter(|line| line.contains(&format!("_ses.{}", fixture.id)))
+            .collect(),
         processes: processes.filter(|name| name.contains("init") && name.contains("memfd")).collect(),
         descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
     }
@@ -64,7 +73,11 @@ fn cycles() {
     assert_eq!(after.keyrings, before.keyrings);
     assert_eq!(after.processes, before.processes);
     assert_eq!(after.descriptors, before.descriptors);
-    let left: Vec<String> = fs::read_dir(fixture.root()).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
+    let left: Vec<String> = fs::read_dir(fixture.root())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
     assert!(left.iter().all(|name| name.starts_with(".template")), "{left:?}");
     fixture.call(&["cleanup"]).prints("");
     assert_eq!(fs::read_dir(fixture.root()).unwrap().count(), 0);

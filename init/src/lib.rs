@@ -118,14 +118,7 @@ fn bootstrap(boot: &mut Boot) -> Result<Bootstrap, Fault<'static>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fifo = rustix::fs::openat(&state, phase::gate::EXEC_FIFO, flags, Mode::empty())
         .at(Op::Open, phase::gate::EXEC_FIFO)?;
-    Ok(Bootstrap {
-        socket,
-        fifo,
-        page: None,
-        timing: false,
-        phase: Phase::Config,
-        gate: None,
-    })
+    Ok(Bootstrap { socket, fifo, page: None, timing: false, phase: Phase::Config, gate: None })
 }
 
 /// Reads the configuration into an arena of its size and maps the shared page.

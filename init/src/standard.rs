@@ -10,8 +10,8 @@ use crate::config::{InitConfig, PROC_DONE, PROC_NETWORK, PROC_READY, PROC_RUN, P
 use crate::failure::{Fault, Op, Phase};
 use crate::phase::gate::Spent;
 use crate::phase::{
-    console, devices, exec, finalize, gate, identity, keyring, links, lookpath, mounts, network, parent, paths,
-    pivot, process, ready, rootfs, seal, sysctl,
+    console, devices, exec, finalize, gate, identity, keyring, links, lookpath, mounts, network, parent,
+    paths, pivot, process, ready, rootfs, seal, sysctl,
 };
 use crate::sys::arena::{Arena, Full};
 use crate::sys::descriptor;

@@ -76,14 +76,17 @@ fn cycle(runtime: &Runtime, arena: &Path, bundle: &Path, round: usize) -> Result
     Ok(times)
 }
 
-/// Spawns (posix_spawn) and waits (a blocking wait4).
+/// Spawns (`posix_spawn`) and waits (a blocking wait4).
 fn call(command: &mut Command) -> Result<()> {
     let status = command.status().host("spawn", command.get_program().display())?;
     if status.success() { Ok(()) } else { Err(Error::State(format!("{command:?}: {status}"))) }
 }
 
 fn report(runtimes: &mut [Runtime], nothing: &mut [f64]) -> (String, Value) {
-    let mut text = format!("{:<12}{:>9}{:>9}{:>9}{:>9}{:>10}\n", "median, ms", "create", "start", "delete", "cycle", "cycle p99");
+    let mut text = format!(
+        "{:<12}{:>9}{:>9}{:>9}{:>9}{:>10}\n",
+        "median, ms", "create", "start", "delete", "cycle", "cycle p99"
+    );
     let mut medians = Map::new();
     let mut ratios = Map::new();
     let mut ours: Option<(f64, f64)> = None;
@@ -107,9 +110,16 @@ fn report(runtimes: &mut [Runtime], nothing: &mut [f64]) -> (String, Value) {
         medians.insert(runtime.name.clone(), verbs);
     }
     let floor = quantile(nothing, 0.5);
-    text += &format!("{:<12}{floor:>9.3}  (spawn, exec, exit and wait of a program that does nothing)\n", "no-op");
+    text += &format!(
+        "{:<12}{floor:>9.3}  (spawn, exec, exit and wait of a program that does nothing)\n",
+        "no-op"
+    );
     for (name, ratio) in &ratios {
-        text += &format!("cycle against {name}: {:.3} (p99 {:.3})\n", ratio["p50"].as_f64().unwrap_or(f64::NAN), ratio["p99"].as_f64().unwrap_or(f64::NAN));
+        text += &format!(
+            "cycle against {name}: {:.3} (p99 {:.3})\n",
+            ratio["p50"].as_f64().unwrap_or(f64::NAN),
+            ratio["p99"].as_f64().unwrap_or(f64::NAN)
+        );
     }
     let report = json!({ "runtimes": medians, "noop": summary(nothing), "ratios": { "cycle": ratios } });
     (text, report)

@@ -47,8 +47,11 @@ enum Step {
 }
 
 /// Compiles a policy: the last rule that matches decides, for each bit of the access on its own.
-/// `None` where everything is allowed, which needs no program.
+/// `None` where everything is allowed, or there is no policy at all: neither needs a program.
 pub fn compile(rules: &[Rule]) -> Option<Vec<u8>> {
+    if rules.is_empty() {
+        return None;
+    }
     let whole = |rule: &Rule| rule.scope == Scope::All && rule.access == EVERY;
     let base = rules.iter().rposition(whole);
     let allowed = base.and_then(|base| rules.get(base)).is_some_and(|rule| rule.allow);
@@ -80,7 +83,9 @@ pub fn compile(rules: &[Rule]) -> Option<Vec<u8>> {
 /// Rules that only allow: their order does not matter, so they can be sorted and merged.
 fn union(rules: &[Rule], steps: &mut Vec<Step>) {
     let any = |kind: Scope| {
-        let of = |rule: &&Rule| (rule.scope == kind || rule.scope == Scope::All) && rule.major.is_none() && rule.minor.is_none();
+        let of = |rule: &&Rule| {
+            (rule.scope == kind || rule.scope == Scope::All) && rule.major.is_none() && rule.minor.is_none()
+        };
         rules.iter().filter(of).fold(0, |bits, rule| bits | rule.access)
     };
     // What every device of both types may: taken off the access before anything else is looked at.

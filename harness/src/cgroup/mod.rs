@@ -40,14 +40,15 @@ pub struct Made {
 
 /// Finds out which cgroup version is mounted, and which hierarchies.
 pub fn facts() -> Result<Facts> {
-    let magic = |path: &Path| rustix::fs::statfs(path).map_or(0, |found| found.f_type as i64);
+    let magic = |path: &Path| rustix::fs::statfs(path).map_or(0, |found| found.f_type);
     if magic(Path::new(MOUNT)) == CGROUP2_MAGIC {
         return Ok(Facts { v1: None });
     }
     let text = std::fs::read_to_string("/proc/self/cgroup").host("read", "/proc/self/cgroup")?;
     let lists = text.lines().filter_map(|line| line.split(':').nth(1)).filter(|list| !list.is_empty());
     let names = lists.map(|list| list.strip_prefix("name=").unwrap_or(list).to_owned());
-    let mut mounted: Vec<String> = names.filter(|name| magic(&Path::new(MOUNT).join(name)) == CGROUP_MAGIC).collect();
+    let mut mounted: Vec<String> =
+        names.filter(|name| magic(&Path::new(MOUNT).join(name)) == CGROUP_MAGIC).collect();
     mounted.sort_unstable();
     Ok(Facts { v1: Some(mounted) })
 }
@@ -82,7 +83,12 @@ impl Made {
 
     /// Makes `path` below `root`, and notes what did not exist before. A leaf that exists with
     /// processes in it belongs to somebody else.
-    fn directory(&mut self, root: &Path, path: &str, entered: &mut dyn FnMut(&Path) -> Result<()>) -> Result<PathBuf> {
+    fn directory(
+        &mut self,
+        root: &Path,
+        path: &str,
+        entered: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
         let mut current = root.to_path_buf();
         let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
         while let Some(part) = parts.next() {
@@ -110,7 +116,9 @@ fn write(directory: &Path, file: &str, value: &str) -> Result<()> {
     let path = directory.join(file);
     let handle = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
         .host("open", path.display())?;
-    std::fs::File::from(handle).write_all(value.as_bytes()).host("write", format_args!("{value:?} to {}", path.display()))
+    std::fs::File::from(handle)
+        .write_all(value.as_bytes())
+        .host("write", format_args!("{value:?} to {}", path.display()))
 }
 
 fn read(directory: &Path, file: &str) -> Result<String> {

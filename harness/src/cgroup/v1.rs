@@ -11,22 +11,26 @@ use crate::plan::{Cgroup, Rule, Scope};
 /// Makes the directories, writes limits and device policy, and opens what the child writes to.
 pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made) -> Result<()> {
     if let Some(limit) = plan.limits.iter().find(|limit| hierarchy(controllers, limit.controller).is_none()) {
-        return Err(Error::config(limit.pointer, format!("cgroup controller {} is not mounted", limit.controller)));
+        return Err(Error::config(
+            limit.pointer,
+            format!("cgroup controller {} is not mounted", limit.controller),
+        ));
     }
     for controller in controllers {
         let mount = root.join(controller);
         let cpuset = controller.split(',').any(|name| name == "cpuset");
         let mut parent: Option<std::path::PathBuf> = None;
-        let directory = made.directory(&mount, &plan.path, &mut |above| {
-            match parent.replace(above.to_path_buf()) {
+        let directory =
+            made.directory(&mount, &plan.path, &mut |above| match parent.replace(above.to_path_buf()) {
                 Some(before) if cpuset => inherit(&before, above),
                 _ => Ok(()),
-            }
-        })?;
+            })?;
         if let Some(parent) = parent.filter(|_| cpuset) {
             inherit(&parent, &directory)?;
         }
-        for limit in plan.limits.iter().filter(|limit| controller.split(',').any(|name| name == limit.controller)) {
+        for limit in
+            plan.limits.iter().filter(|limit| controller.split(',').any(|name| name == limit.controller))
+        {
             write(&directory, limit.file, &limit.value)?;
         }
         if controller.split(',').any(|name| name == "devices") {
@@ -72,6 +76,7 @@ fn line(rule: Rule) -> String {
     };
     let number = |number: Option<u32>| number.map_or_else(|| "*".into(), |number| number.to_string());
     let letters = [(2, 'r'), (4, 'w'), (1, 'm')];
-    let access: String = letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, letter)| letter).collect();
+    let access: String =
+        letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, letter)| letter).collect();
     format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
 }

@@ -61,7 +61,8 @@ mod tests {
         for file in ["memory.max", "cpu.max", "pids.max", "cgroup.procs"] {
             std::fs::write(leaf.join(file), "").unwrap();
         }
-        let limit = |controller, file, value: &str| Limit { controller, file, value: value.into(), pointer: "" };
+        let limit =
+            |controller, file, value: &str| Limit { controller, file, value: value.into(), pointer: "" };
         let plan = Cgroup {
             path: "/a/b".into(),
             limits: vec![

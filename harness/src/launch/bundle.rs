@@ -48,8 +48,9 @@ impl Bundle {
 
     /// A bundle that exists in memory only, below an existing directory.
     pub fn with_config(path: &Path, text: Vec<u8>) -> Result<Self> {
-        let handle = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .host("open", path.display())?;
+        let handle =
+            rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .host("open", path.display())?;
         Ok(Self { path: path.to_path_buf(), handle, text })
     }
 

@@ -19,7 +19,7 @@ use crate::sys;
 pub struct Way {
     /// The template mount namespace: the fast path.
     template: Option<OwnedFd>,
-    /// Leave the old root by pivot_root: the serial path.
+    /// Leave the old root by `pivot_root`: the serial path.
     pub pivot: bool,
     /// The harness makes the network namespace while init mounts.
     pub join_network: bool,
@@ -32,7 +32,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// Chooses by facts, never by configuration: the fast path needs CAP_SYS_ADMIN over the host's
+    /// Chooses by facts, never by configuration: the fast path needs `CAP_SYS_ADMIN` over the host's
     /// mount namespace and no user namespace.
     pub fn choose(store: &Store, namespaces: &Namespaces<'_>, privileged: bool) -> Result<Self> {
         let flags = namespaces.new_flags();
@@ -120,7 +120,8 @@ pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
         ]),
         page: start.page,
     }));
-    let how = sys::Clone { namespaces: start.way.clone, cgroup: start.cgroup.unified.as_ref().map(AsFd::as_fd) };
+    let how =
+        sys::Clone { namespaces: start.way.clone, cgroup: start.cgroup.unified.as_ref().map(AsFd::as_fd) };
     // A handler of ours must not run in the child, on memory that is also the parent's.
     let mask = sys::block_signals().host("sigprocmask", "")?;
     let spawned = sys::spawn(&how, context, main);
@@ -140,9 +141,11 @@ fn forbidden_by() -> String {
     ];
     let set = |file: &str| std::fs::read_to_string(format!("/proc/sys/{file}")).unwrap_or_default();
     let found = settings.iter().filter(|(file, forbids, _)| set(file).trim() == *forbids);
-    found.map(|(file, forbids, instead)| {
-        format!(" ({} is {forbids}: set it to {instead})", file.replace('/', "."))
-    }).collect()
+    found
+        .map(|(file, forbids, instead)| {
+            format!(" ({} is {forbids}: set it to {instead})", file.replace('/', "."))
+        })
+        .collect()
 }
 
 extern "C" fn main(context: &'static Setup) -> ! {
@@ -184,7 +187,8 @@ fn enter(context: &Setup) -> core::result::Result<(), Fault<'static>> {
         sys::unshare(context.unshare).at(Op::Unshare, c"")?;
     }
     for number in &context.inherit {
-        rustix::io::fcntl_setfd(sys::borrow(*number), rustix::io::FdFlags::empty()).at(Op::Dup, c"inherit")?;
+        rustix::io::fcntl_setfd(sys::borrow(*number), rustix::io::FdFlags::empty())
+            .at(Op::Dup, c"inherit")?;
     }
     Ok(())
 }

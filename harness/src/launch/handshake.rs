@@ -54,7 +54,9 @@ pub fn send_config(socket: &OwnedFd, config: &InitConfig<'_>) -> Result<Option<O
         return Ok(None);
     }
     if length > MAX_CONFIG {
-        return Err(Error::State(format!("the configuration of init takes {length} bytes, more than 16 MiB")));
+        return Err(Error::State(format!(
+            "the configuration of init takes {length} bytes, more than 16 MiB"
+        )));
     }
     let file = image::sealed("config", whole.get(HEADER_LENGTH..).unwrap_or_default(), false)?;
     write(socket, &frame(Kind::ConfigFd, &ConfigFd { fd: file.as_raw_fd(), length: length as u32 }))?;
@@ -82,9 +84,12 @@ enum Message {
 fn decode(kind: Kind, body: &[u8]) -> Result<Message> {
     let mut memory = [std::mem::MaybeUninit::uninit(); 8 * 1024];
     let arena = Arena::new(&mut memory);
-    let bad = |bad: wire::Malformed| Error::Protocol(format!("{:?} at byte {} of a frame", bad.reason, bad.offset));
+    let bad =
+        |bad: wire::Malformed| Error::Protocol(format!("{:?} at byte {} of a frame", bad.reason, bad.offset));
     match kind {
-        Kind::Sync => wire::read::<Sync<'_>>(body, &arena).map(|sync| Message::Sync(lossy(sync.step))).map_err(bad),
+        Kind::Sync => {
+            wire::read::<Sync<'_>>(body, &arena).map(|sync| Message::Sync(lossy(sync.step))).map_err(bad)
+        }
         Kind::Error => {
             let error: ProcError<'_> = wire::read(body, &arena).map_err(bad)?;
             let unknown = || Error::Protocol(format!("unknown failure {}/{}", error.phase, error.op));
@@ -181,7 +186,10 @@ impl Init<'_> {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     let phase = self.page.phase().map_or("no phase", Phase::name);
-                    return Err(Error::State(format!("init is silent for {} s, in {phase}", DEADLINE.as_secs())));
+                    return Err(Error::State(format!(
+                        "init is silent for {} s, in {phase}",
+                        DEADLINE.as_secs()
+                    )));
                 }
                 Err(errno) => return Err(errno).host("receive", "from init"),
             }

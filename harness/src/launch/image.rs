@@ -25,7 +25,9 @@ pub fn sealed(name: &str, bytes: &[u8], executable: bool) -> Result<OwnedFd> {
         file => file,
     };
     let file = file.map_err(|errno| match errno {
-        Errno::ACCESS if executable => Error::State("vm.memfd_noexec=2 forbids executable memfds; init cannot run".into()),
+        Errno::ACCESS if executable => {
+            Error::State("vm.memfd_noexec=2 forbids executable memfds; init cannot run".into())
+        }
         errno => Error::Host { op: "memfd_create", path: name.into(), errno },
     })?;
     let mut rest = bytes;

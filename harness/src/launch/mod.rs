@@ -91,7 +91,7 @@ impl Drop for Rollback {
     }
 }
 
-/// Creates a container.
+/// Creates a container: the plan, what it is made from, then init.
 pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Result<Container> {
     check_kernel()?;
     let spec = bundle.parse()?;
@@ -108,18 +108,21 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     {
         crate::plan::without_groups(process, &plan.namespaces)?;
     }
+    if !sources.privileged {
+        // Loading a policy takes privileges that making device nodes takes as well.
+        plan.cgroup.devices.clear();
+    }
     let joined = namespaces::open(&plan.namespaces)?;
     let store = Store::make(root)?;
     let mut rollback = Rollback { directory: Some(store.claim(id)?), cgroup: Made::default(), child: None };
-    let directory = rollback.directory.as_ref().ok_or_else(|| Error::State("no directory".into()))?;
+    let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
     let mut state = describe(&plan, id, bundle);
     state.cgroups = cgroup::directories(&plan.cgroup, &facts);
     directory.store(&state, true)?;
     match Made::new(&plan.cgroup, &facts) {
         Ok(made) => rollback.cgroup = made,
         // An ordinary user who asked for no limits gets a container without a cgroup.
-        Err(error) if !sources.privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
-            let _expected = error;
+        Err(_) if !sources.privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
             state.cgroups.clear();
         }
         Err(error) => return Err(error),
@@ -132,13 +135,34 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         directory.store(&state, false)?;
         return rollback.finish(state, page, vec![page_file]);
     }
-
-    let pipe = |at| Error::Host { op: "socketpair", path: String::new(), errno: at };
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(pipe)?;
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).host("pidfd_open", "self")?;
     let way = child::Way::choose(&store, &plan.namespaces, sources.privileged)?;
-    let keyring = CString::new(format!("_ses.{id}")).map_err(|_| Error::Usage("invalid id".into()))?;
+    init(Work { plan, sources, joined, way, state, page_file, page }, rollback, options)
+}
+
+fn nothing() -> Error {
+    Error::State("nothing was created".into())
+}
+
+/// What a container is made from.
+struct Work<'w> {
+    plan: Plan<'w>,
+    sources: sources::Sources<'w>,
+    joined: Vec<(OwnedFd, Kind)>,
+    way: child::Way,
+    state: State,
+    page_file: OwnedFd,
+    page: &'static Page,
+}
+
+/// Starts init and sees it through to `Done`.
+fn init(work: Work<'_>, mut rollback: Rollback, options: &Options) -> Result<Container> {
+    let Work { plan, sources, joined, way, mut state, page_file, page } = work;
+    let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
+    let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let (ours, theirs) = pair.host("socketpair", "for init")?;
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .host("pidfd_open", "self")?;
+    let keyring = CString::new(format!("_ses.{}", state.id)).map_err(|_| nothing())?;
     let config = plan.config(&Launch {
         parent: own.as_raw_fd(),
         page: page_file.as_raw_fd(),
@@ -149,11 +173,12 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         join_network: way.join_network,
         mounts: &sources.mounts,
     });
-    let mut inherit = vec![theirs.as_raw_fd(), directory.as_fd().as_raw_fd(), page_file.as_raw_fd(), own.as_raw_fd()];
-    inherit.extend(sources.trees());
+    // The configuration is in the socket before init exists, so init never waits for it.
     let large = handshake::send_config(&ours, &config)?;
+    let state_directory = directory.as_fd().as_raw_fd();
+    let mut inherit = vec![theirs.as_raw_fd(), state_directory, page_file.as_raw_fd(), own.as_raw_fd()];
+    inherit.extend(sources.trees());
     inherit.extend(large.as_ref().map(AsRawFd::as_raw_fd));
-
     let image = image::seal()?;
     let (pid, pidfd) = child::spawn(&child::Start {
         way: &way,
@@ -161,47 +186,60 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         cgroup: &rollback.cgroup,
         image: &image,
         socket: &theirs,
-        state: directory.as_fd().as_raw_fd(),
+        state: state_directory,
         inherit: &inherit,
         page,
     })?;
     drop(theirs);
     let child = rollback.child.insert(pidfd);
-    let mut init = handshake::Init { socket: ours, page, pidfd: child, cgroups: &state.cgroups };
+    let mut init = handshake::Init { socket: ours, page, pidfd: child, cgroups: &state.cgroups.clone() };
     init.checked(child::finish(&way, &plan.namespaces, pid))?;
-    let home = if way.join_network { make_network(&mut init, options.return_network)? } else { None };
-    if let Some(cgroup) = &rollback.cgroup.unified
-        && let Some(program) = cgroup::devices::compile(&plan.cgroup.devices)
-    {
-        attach_devices(cgroup, &program, sources.privileged)?;
-    }
+    state.pid = number(pid);
+    converse(&mut init, &plan, way.join_network, &rollback.cgroup, &mut state, directory, options)?;
 
-    state.pid = pid.as_raw_nonzero().get();
-    init.expect(init_core::config::PROC_READY)?;
-    if let Some(home) = home {
-        sys::setns(&home, Kind::Network.flag()).host("setns", "own network namespace")?;
-    }
-    raise_limits(&plan, state.pid)?;
-    // The state before the process may go on: killed here, `delete` still finds everything.
-    state.start_time = crate::state::start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
-    directory.store(&state, false)?;
-    if let Some(file) = &options.pid_file {
-        write_pid_file(file, state.pid)?;
-    }
-    init.send(init_core::config::PROC_RUN)?;
-    // Success is this frame, never the end of the connection.
-    if let Err(error) = init.expect(init_core::config::PROC_DONE) {
-        if let Some(file) = &options.pid_file {
-            let _may_be_gone = rustix::fs::unlink(file);
-        }
-        return Err(error);
-    }
     let mut open = vec![init.socket, own, page_file, image];
     open.extend(large);
     open.extend(sources.release());
     open.extend(way.release());
     open.extend(joined.into_iter().map(|(file, _)| file));
     rollback.finish(state, page, open)
+}
+
+/// The conversation with init: what it does not depend on yet is done while it works.
+fn converse(
+    init: &mut handshake::Init<'_>,
+    plan: &Plan<'_>,
+    join_network: bool,
+    cgroup: &Made,
+    state: &mut State,
+    directory: &Directory,
+    options: &Options,
+) -> Result<()> {
+    let home = if join_network { make_network(init, options.return_network)? } else { None };
+    if let Some(directory) = &cgroup.unified
+        && let Some(program) = cgroup::devices::compile(&plan.cgroup.devices)
+    {
+        attach_devices(directory, &program)?;
+    }
+    init.expect(init_core::config::PROC_READY)?;
+    if let Some(home) = home {
+        sys::setns(&home, Kind::Network.flag()).host("setns", "own network namespace")?;
+    }
+    raise_limits(plan, state.pid)?;
+    // The state before the process may go on: killed here, `delete` still finds everything.
+    state.start_time =
+        crate::state::start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
+    directory.store(state, false)?;
+    if let Some(file) = &options.pid_file {
+        write_pid_file(file, state.pid)?;
+    }
+    init.send(init_core::config::PROC_RUN)?;
+    // Success is this frame, never the end of the connection.
+    init.expect(init_core::config::PROC_DONE).inspect_err(|_| {
+        if let Some(file) = &options.pid_file {
+            let _may_be_gone = rustix::fs::unlink(file);
+        }
+    })
 }
 
 fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
@@ -212,7 +250,11 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
         pid: 0,
         start_time: 0,
         bundle: bundle.path.display().to_string(),
-        annotations: plan.annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        annotations: plan
+            .annotations
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
         rootfs: bundle.path.join(plan.rootfs).display().to_string(),
         created: now,
         owner: rustix::process::geteuid().as_raw(),
@@ -245,16 +287,11 @@ fn make_network(init: &mut handshake::Init<'_>, come_back: bool) -> Result<Optio
     Ok(home)
 }
 
-fn attach_devices(cgroup: &OwnedFd, program: &[u8], privileged: bool) -> Result<()> {
-    let attach = || {
-        let program = sys::load_device_program(program)?;
-        sys::attach_device_program(cgroup, &program)
-    };
-    match attach() {
-        // An ordinary user cannot make device nodes either.
-        Err(rustix::io::Errno::PERM) if !privileged => Ok(()),
-        done => done.host("attach", "device program"),
-    }
+/// Loads and attaches the device policy. An ordinary user's cgroup, where it has one, may refuse:
+/// that is an error like any other, since a policy that is not in force is none.
+fn attach_devices(cgroup: &OwnedFd, program: &[u8]) -> Result<()> {
+    let program = sys::load_device_program(program).host("load", "device program")?;
+    sys::attach_device_program(cgroup, &program).host("attach", "device program")
 }
 
 /// Only the harness may raise a hard limit; init sets the exact values after the gate.

@@ -20,7 +20,8 @@ pub fn open(namespaces: &Namespaces<'_>) -> Result<Vec<(OwnedFd, Kind)>> {
                 )
             };
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-            let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| wrong(&describe(errno)))?;
+            let file =
+                rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| wrong(&describe(errno)))?;
             match sys::namespace_kind(&file) {
                 Ok(found) if found == kind.flag() => opened.push((file, kind)),
                 Ok(_) => return Err(wrong("is of another kind")),

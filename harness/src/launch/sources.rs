@@ -23,7 +23,7 @@ pub struct Sources<'a> {
     pub root_path: &'a CStr,
     /// The plan's mounts, with their trees.
     pub mounts: Vec<Mount<'a>>,
-    /// Whether the harness has CAP_SYS_ADMIN over its own mount namespace.
+    /// Whether the harness has `CAP_SYS_ADMIN` over its own mount namespace.
     pub privileged: bool,
     trees: Vec<OwnedFd>,
 }
@@ -35,7 +35,8 @@ impl Sources<'_> {
             if !self.privileged || !mount.kind.is_empty() || mount.tree.is_some() {
                 continue;
             }
-            let tree = rustix::mount::open_tree(CWD, mount.source, CLONE).host("open_tree", lossy(mount.source))?;
+            let tree =
+                rustix::mount::open_tree(CWD, mount.source, CLONE).host("open_tree", lossy(mount.source))?;
             mount.tree = Some(tree.as_raw_fd());
             self.trees.push(tree);
         }
@@ -58,15 +59,14 @@ const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags:
 /// Opens the root file system and every bind source.
 pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sources<'a>> {
     let path = bundle.path.join(plan.rootfs);
-    let handle = match rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-        Err(Errno::NOENT) => return Err(root(&path, "does not exist")),
-        Err(Errno::NOTDIR) => return Err(root(&path, "is not a directory")),
-        handle => handle.host("open", path.display())?,
-    };
-    let (own, host) = (
-        rustix::fs::fstat(&handle).host("stat", path.display())?,
-        rustix::fs::stat("/").host("stat", "/")?,
-    );
+    let handle =
+        match rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::NOENT) => return Err(root(&path, "does not exist")),
+            Err(Errno::NOTDIR) => return Err(root(&path, "is not a directory")),
+            handle => handle.host("open", path.display())?,
+        };
+    let (own, host) =
+        (rustix::fs::fstat(&handle).host("stat", path.display())?, rustix::fs::stat("/").host("stat", "/")?);
     if (own.st_dev, own.st_ino) == (host.st_dev, host.st_ino) {
         return Err(root(&path, "is the host's own root"));
     }
@@ -84,7 +84,8 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
         trees: Vec::new(),
     };
     for (mount, place) in &plan.mounts {
-        let made = if mount.kind.is_empty() { source(arena, bundle, *mount, place, &mut sources)? } else { *mount };
+        let made =
+            if mount.kind.is_empty() { source(arena, bundle, *mount, place, &mut sources)? } else { *mount };
         sources.mounts.push(made);
     }
     Ok(sources)
@@ -104,7 +105,10 @@ fn source<'a>(
 ) -> Result<Mount<'a>> {
     let path = bundle.path.join(lossy(mount.source));
     let failed = |errno: Errno| {
-        Error::config(format!("{place}/source"), format!("{}: {}", path.display(), crate::error::describe(errno)))
+        Error::config(
+            format!("{place}/source"),
+            format!("{}: {}", path.display(), crate::error::describe(errno)),
+        )
     };
     if !sources.privileged {
         let found = rustix::fs::stat(&path).map_err(failed)?;

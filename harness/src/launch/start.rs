@@ -18,7 +18,9 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
     let stopped = || Error::State(format!("cannot start container {:?}: it has stopped", state.id));
     match directory.status(state) {
         Status::Created => {}
-        Status::Creating => return Err(Error::State(format!("container {:?} is still being created", state.id))),
+        Status::Creating => {
+            return Err(Error::State(format!("container {:?} is still being created", state.id)));
+        }
         Status::Running => return Err(running(&state.id)),
         Status::Stopped => return Err(stopped()),
     }

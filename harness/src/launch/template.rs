@@ -45,7 +45,8 @@ pub fn open(store: &Store) -> Result<Option<OwnedFd>> {
     // One maker at a time; whoever waited finds the work done.
     let lock = store.path().join(DIRECTORY.to_owned() + ".lock");
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let lock_file = rustix::fs::open(&lock, flags, Mode::from_raw_mode(0o600)).host("open", lock.display())?;
+    let lock_file =
+        rustix::fs::open(&lock, flags, Mode::from_raw_mode(0o600)).host("open", lock.display())?;
     rustix::fs::flock(&lock_file, FlockOperation::LockExclusive).host("lock", lock.display())?;
     if let Some(found) = existing(&file) {
         return Ok(Some(found));
@@ -63,7 +64,8 @@ pub fn open(store: &Store) -> Result<Option<OwnedFd>> {
 }
 
 fn existing(file: &std::path::Path) -> Option<OwnedFd> {
-    let namespace = rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()).ok()?;
+    let namespace =
+        rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()).ok()?;
     (sys::namespace_kind(&namespace) == Ok(Kind::Mount.flag())).then_some(namespace)
 }
 
@@ -74,9 +76,8 @@ fn pin(directory: &std::path::Path, file: &std::path::Path, attempt: usize) -> r
     let pinned = rustix::mount::mount_change(directory, MountPropagationFlags::PRIVATE).and_then(|()| {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         rustix::fs::open(file, flags, Mode::from_raw_mode(0o600))?;
-        let namespace = std::thread::scope(|scope| {
-            scope.spawn(|| make(attempt)).join().unwrap_or(Err(Errno::CHILD))
-        })?;
+        let namespace =
+            std::thread::scope(|scope| scope.spawn(|| make(attempt)).join().unwrap_or(Err(Errno::CHILD)))?;
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&namespace));
         rustix::mount::mount_bind(path, file)
     });
@@ -104,7 +105,9 @@ fn make(attempt: usize) -> rustix::io::Result<OwnedFd> {
     rustix::mount::fsconfig_set_string(&context, "mode", "755")?;
     rustix::mount::fsconfig_set_flag(&context, "ro")?;
     rustix::mount::fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV;
     let tmpfs = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
     rustix::mount::move_mount(&tmpfs, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     rustix::process::fchdir(&tmpfs)?;

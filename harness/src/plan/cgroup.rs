@@ -1,6 +1,5 @@
 //! cgroup path, limits and device policy.
 
-
 use super::Facts;
 use super::devices::clean;
 use crate::error::{Error, Result};
@@ -17,7 +16,6 @@ pub struct Cgroup {
     pub limits: Vec<Limit>,
     /// Device policy: the last rule that matches decides, bit by bit of the access.
     pub devices: Vec<Rule>,
-
 }
 
 /// A value for a file of the cgroup.
@@ -106,8 +104,10 @@ fn plan(linux: &Linux<'_>, id: &str, facts: &Facts) -> Result<Cgroup> {
     if path.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(wrong("contains a control character"));
     }
-    let path = clean(&format!("/{path}")).filter(|path| path != "/").ok_or_else(|| wrong("is the root cgroup"))?;
-    let mut plan = Cgroup { path, explicit: configured.is_some(), devices: vec![DENY_ALL], ..Cgroup::default() };
+    let path =
+        clean(&format!("/{path}")).filter(|path| path != "/").ok_or_else(|| wrong("is the root cgroup"))?;
+    let mut plan =
+        Cgroup { path, explicit: configured.is_some(), devices: vec![DENY_ALL], ..Cgroup::default() };
     if let Some(resources) = &linux.resources {
         for (index, rule) in resources.devices.iter().flatten().enumerate() {
             plan.devices.push(device(rule, &format!("/linux/resources/devices/{index}"))?);
@@ -128,7 +128,13 @@ fn plan(linux: &Linux<'_>, id: &str, facts: &Facts) -> Result<Cgroup> {
     Ok(plan)
 }
 
-fn push(limits: &mut Vec<Limit>, controller: &'static str, file: &'static str, value: String, pointer: &'static str) {
+fn push(
+    limits: &mut Vec<Limit>,
+    controller: &'static str,
+    file: &'static str,
+    value: String,
+    pointer: &'static str,
+) {
     limits.push(Limit { controller, file, value, pointer });
 }
 
@@ -165,7 +171,10 @@ fn memory_v2(memory: &Memory, limits: &mut Vec<Limit>) -> Result<()> {
         ("disableOOMKiller", memory.disable_oom_killer == Some(true)),
     ] {
         if set {
-            return Err(Error::config(format!("/linux/resources/memory/{field}"), "cgroup v2 has no such setting"));
+            return Err(Error::config(
+                format!("/linux/resources/memory/{field}"),
+                "cgroup v2 has no such setting",
+            ));
         }
     }
     let limit = memory.limit.filter(|limit| *limit != 0);
@@ -201,7 +210,8 @@ fn cpu(cpu: &Cpu<'_>, v2: bool, limits: &mut Vec<Limit>) {
             push(limits, "cpu", "cpu.weight", weight(shares).to_string(), SHARES);
         }
         if quota.is_some() || period.is_some() {
-            let quota = quota.filter(|quota| *quota > 0).map_or_else(|| "max".into(), |quota| quota.to_string());
+            let quota =
+                quota.filter(|quota| *quota > 0).map_or_else(|| "max".into(), |quota| quota.to_string());
             let value = period.map_or_else(|| quota.clone(), |period| format!("{quota} {period}"));
             push(limits, "cpu", "cpu.max", value, QUOTA);
         }
@@ -264,7 +274,10 @@ fn device(rule: &DeviceRule<'_>, pointer: &str) -> Result<Rule> {
             'w' => WRITE,
             'm' => MKNOD,
             _ => {
-                return Err(Error::config(format!("{pointer}/access"), format!("{letter:?} is none of r, w, m")));
+                return Err(Error::config(
+                    format!("{pointer}/access"),
+                    format!("{letter:?} is none of r, w, m"),
+                ));
             }
         };
     }
@@ -296,10 +309,17 @@ mod tests {
         assert_eq!(
             limits(json, false).unwrap(),
             [
-                "memory.limit_in_bytes=1048576", "memory.memsw.limit_in_bytes=-1",
-                "memory.soft_limit_in_bytes=524288", "memory.swappiness=10", "memory.oom_control=1",
-                "cpu.shares=512", "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=20000", "cpuset.cpus=0-1",
-                "cpuset.mems=0", "pids.max=max"
+                "memory.limit_in_bytes=1048576",
+                "memory.memsw.limit_in_bytes=-1",
+                "memory.soft_limit_in_bytes=524288",
+                "memory.swappiness=10",
+                "memory.oom_control=1",
+                "cpu.shares=512",
+                "cpu.cfs_period_us=100000",
+                "cpu.cfs_quota_us=20000",
+                "cpuset.cpus=0-1",
+                "cpuset.mems=0",
+                "pids.max=max"
             ]
         );
     }
@@ -311,12 +331,20 @@ mod tests {
         assert_eq!(
             limits(json, true).unwrap(),
             [
-                "memory.max=1048576", "memory.swap.max=2097152", "memory.low=524288", "cpu.weight=100",
-                "cpu.max=20000 100000", "cpuset.cpus=0", "pids.max=32"
+                "memory.max=1048576",
+                "memory.swap.max=2097152",
+                "memory.low=524288",
+                "cpu.weight=100",
+                "cpu.max=20000 100000",
+                "cpuset.cpus=0",
+                "pids.max=32"
             ]
         );
         assert_eq!(limits(r#"{"cpu":{"period":5000}}"#, true).unwrap(), ["cpu.max=max 5000"]);
-        assert_eq!(limits(r#"{"memory":{"limit":-1,"swap":-1}}"#, true).unwrap(), ["memory.max=max", "memory.swap.max=max"]);
+        assert_eq!(
+            limits(r#"{"memory":{"limit":-1,"swap":-1}}"#, true).unwrap(),
+            ["memory.max=max", "memory.swap.max=max"]
+        );
         assert_eq!(
             limits(r#"{"memory":{"swap":5}}"#, true).unwrap_err(),
             "config.json: /linux/resources/memory/swap: needs a memory limit"

@@ -48,7 +48,12 @@ pub fn plan<'a>(
             "c" | "u" => S_IFCHR,
             "b" => S_IFBLK,
             "p" => S_IFIFO,
-            other => return Err(Error::config(format!("{pointer}/type"), format!("unknown device type {other:?}"))),
+            other => {
+                return Err(Error::config(
+                    format!("{pointer}/type"),
+                    format!("unknown device type {other:?}"),
+                ));
+            }
         };
         let number = |name: &str, value: Option<i64>| match value {
             None if kind == S_IFIFO => Ok(0),

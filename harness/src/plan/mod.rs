@@ -19,9 +19,9 @@ use crate::spec::{Spec, Text, Unsupported};
 #[cfg(test)]
 pub use cgroup::Limit;
 pub use cgroup::{Cgroup, Rule, Scope};
-pub use process::without_groups;
 pub use mounts::OPTIONS as MOUNT_OPTIONS;
 pub use namespaces::{Kind, Namespaces};
+pub use process::without_groups;
 
 /// Facts about the host that the plan depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,8 +32,6 @@ pub struct Facts {
 
 /// A container, decided.
 pub struct Plan<'a> {
-
-
     /// Version of the runtime-spec in config.json.
     pub oci_version: &'a str,
     /// Annotations, for the state.
@@ -103,7 +101,7 @@ pub struct Launch<'l> {
     pub keyring: &'l CStr,
     /// Tree of the root file system, or its path.
     pub root: (Option<i32>, &'l CStr),
-    /// Leave the old root by pivot_root.
+    /// Leave the old root by `pivot_root`.
     pub pivot: bool,
     /// Join the harness's network namespace late.
     pub join_network: bool,
@@ -140,8 +138,20 @@ impl<'a> Plan<'a> {
             rootfs: &root.path,
             readonly: root.readonly.unwrap_or(false),
             propagation: mounts::root_propagation(linux)?,
-            readonly_paths: mounts::paths(arena, "/linux/readonlyPaths", linux.readonly_paths.as_deref(), late, parameters)?,
-            masked_paths: mounts::paths(arena, "/linux/maskedPaths", linux.masked_paths.as_deref(), late, parameters)?,
+            readonly_paths: mounts::paths(
+                arena,
+                "/linux/readonlyPaths",
+                linux.readonly_paths.as_deref(),
+                late,
+                parameters,
+            )?,
+            masked_paths: mounts::paths(
+                arena,
+                "/linux/maskedPaths",
+                linux.masked_paths.as_deref(),
+                late,
+                parameters,
+            )?,
             early_mounts,
             mounts,
             devices: devices::plan(arena, linux, &namespaces, bound)?,
@@ -176,10 +186,7 @@ impl<'a> Plan<'a> {
                 propagation: self.propagation,
                 readonly: self.readonly,
             },
-            network: Network {
-                join: launch.join_network,
-                loopback: self.namespaces.is_new(Kind::Network),
-            },
+            network: Network { join: launch.join_network, loopback: self.namespaces.is_new(Kind::Network) },
             early: Layer { mounts: mounts.0, readonly_paths: readonly.0, masked_paths: masked.0 },
             late: Layer { mounts: mounts.1, readonly_paths: readonly.1, masked_paths: masked.1 },
             devices: &self.devices,

@@ -52,7 +52,9 @@ fn effect(option: &str) -> Effect {
         "symfollow" => clear(raw::MOUNT_ATTR_NOSYMFOLLOW),
         // The access time is one setting of several values: setting one clears the others.
         "noatime" => Effect::Attributes { set: raw::MOUNT_ATTR_NOATIME, clear: raw::MOUNT_ATTR__ATIME },
-        "strictatime" => Effect::Attributes { set: raw::MOUNT_ATTR_STRICTATIME, clear: raw::MOUNT_ATTR__ATIME },
+        "strictatime" => {
+            Effect::Attributes { set: raw::MOUNT_ATTR_STRICTATIME, clear: raw::MOUNT_ATTR__ATIME }
+        }
         "relatime" | "atime" | "nostrictatime" => clear(raw::MOUNT_ATTR__ATIME),
         "private" | "rprivate" => Effect::Propagation(raw::MS_PRIVATE),
         "slave" | "rslave" => Effect::Propagation(raw::MS_SLAVE),
@@ -71,16 +73,54 @@ fn effect(option: &str) -> Effect {
 
 /// Every option that has a meaning of its own, for `features`.
 pub const OPTIONS: &[&str] = &[
-    "async", "atime", "bind", "defaults", "dev", "diratime", "exec", "loud", "noatime", "nodev", "nodiratime",
-    "noexec", "nolazytime", "nomand", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "private", "rbind",
-    "relatime", "ro", "rprivate", "rshared", "rslave", "runbindable", "rw", "shared", "silent", "slave",
-    "strictatime", "suid", "symfollow", "unbindable",
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "exec",
+    "loud",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "rbind",
+    "relatime",
+    "ro",
+    "rprivate",
+    "rshared",
+    "rslave",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "unbindable",
 ];
 
 /// Files of procfs that a mount may cover; everything else there is the kernel's word.
 const ON_PROC: [&str; 10] = [
-    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime",
-    "/proc/loadavg", "/proc/slabinfo", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
 ];
 
 /// Plans the mounts, in the order of the configuration.
@@ -98,7 +138,9 @@ pub fn plan<'a>(
         let made = one(arena, mount, &place, warnings)?;
         if made.kind == c"cgroup" || made.kind == c"cgroup2" {
             let own = namespaces.has(Kind::Cgroup);
-            plan.extend(hierarchies(arena, &made, own, cgroup, facts).into_iter().map(|mount| (mount, place.clone())));
+            plan.extend(
+                hierarchies(arena, &made, own, cgroup, facts).into_iter().map(|mount| (mount, place.clone())),
+            );
         } else {
             plan.push((made, place));
         }
@@ -114,7 +156,8 @@ fn one<'a>(
 ) -> Result<Mount<'a>> {
     let target = destination(&mount.destination, place, warnings)?;
     let kind = mount.kind.as_deref().unwrap_or_default();
-    let mut plan = Mount { target: text(arena, &format!("{place}/destination"), &target)?, ..Mount::default() };
+    let mut plan =
+        Mount { target: text(arena, &format!("{place}/destination"), &target)?, ..Mount::default() };
     let mut bind = kind == "bind";
     let mut parameters = bumpalo::collections::Vec::new_in(arena);
     for (index, option) in mount.options.iter().flatten().enumerate() {
@@ -161,7 +204,10 @@ fn one<'a>(
         return Err(Error::config(place, "only procfs may be mounted on /proc"));
     }
     if target.starts_with("/proc/") && !plan.on_proc {
-        return Err(Error::config(place, format!("{target} is not among the files of /proc that may be covered")));
+        return Err(Error::config(
+            place,
+            format!("{target} is not among the files of /proc that may be covered"),
+        ));
     }
     Ok(plan)
 }
@@ -291,7 +337,8 @@ pub fn paths<'a>(
     let covered = late.iter().any(|(mount, _)| mount.target.to_bytes().starts_with(b"/proc"));
     for (index, path) in list.unwrap_or_default().iter().enumerate() {
         let pointer = format!("{pointer}/{index}");
-        let clean = clean(path).ok_or_else(|| Error::config(&pointer, format!("{:?} must be absolute", &**path)))?;
+        let clean =
+            clean(path).ok_or_else(|| Error::config(&pointer, format!("{:?} must be absolute", &**path)))?;
         let path = text(arena, &pointer, &clean)?;
         let waits = covered || sysctl && (clean == "/proc/sys" || clean.starts_with("/proc/sys/"));
         if clean.starts_with("/proc/") && !waits { paths.all.push(path) } else { rest.push(path) }

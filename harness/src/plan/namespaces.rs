@@ -11,19 +11,19 @@ use crate::spec::{IdMapping, Linux};
 /// The kinds of namespaces(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// user_namespaces(7).
+    /// `user_namespaces(7)`.
     User,
-    /// mount_namespaces(7).
+    /// `mount_namespaces(7)`.
     Mount,
-    /// pid_namespaces(7).
+    /// `pid_namespaces(7)`.
     Pid,
-    /// network_namespaces(7).
+    /// `network_namespaces(7)`.
     Network,
-    /// ipc_namespaces(7).
+    /// `ipc_namespaces(7)`.
     Ipc,
-    /// uts_namespaces(7).
+    /// `uts_namespaces(7)`.
     Uts,
-    /// cgroup_namespaces(7).
+    /// `cgroup_namespaces(7)`.
     Cgroup,
 }
 
@@ -128,7 +128,10 @@ pub fn plan<'a>(arena: &'a Bump, linux: &Linux<'_>) -> Result<Namespaces<'a>> {
         plan.list.push(Namespace { kind, path, pointer });
     }
     if !plan.is_new(Kind::Mount) {
-        return Err(Error::config("/linux/namespaces", "containers without a mount namespace: not implemented yet"));
+        return Err(Error::config(
+            "/linux/namespaces",
+            "containers without a mount namespace: not implemented yet",
+        ));
     }
     plan.uid_map = map(linux.uid_mappings.as_deref(), "/linux/uidMappings", &plan)?;
     plan.gid_map = map(linux.gid_mappings.as_deref(), "/linux/gidMappings", &plan)?;
@@ -157,10 +160,13 @@ fn map(mappings: Option<&[IdMapping]>, pointer: &str, plan: &Namespaces<'_>) -> 
         if end(one.container_id).is_none() || end(one.host_id).is_none() {
             return wrong("exceeds the range of ids");
         }
-        let overlap = |a: u32, b: u32, size: u32| u64::from(a) < u64::from(b) + u64::from(size) && u64::from(b) < u64::from(a) + u64::from(one.size);
+        let overlap = |a: u32, b: u32, size: u32| {
+            u64::from(a) < u64::from(b) + u64::from(size) && u64::from(b) < u64::from(a) + u64::from(one.size)
+        };
         let earlier = mappings.iter().take(index);
         if earlier.into_iter().any(|other| {
-            overlap(one.container_id, other.container_id, other.size) || overlap(one.host_id, other.host_id, other.size)
+            overlap(one.container_id, other.container_id, other.size)
+                || overlap(one.host_id, other.host_id, other.size)
         }) {
             return wrong("overlaps an earlier mapping");
         }

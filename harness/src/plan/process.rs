@@ -14,9 +14,22 @@ use crate::spec::{self, Text};
 
 /// Names of the limits of getrlimit(2), by their number on Linux.
 const RLIMITS: [&str; 16] = [
-    "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC",
-    "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE",
-    "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+    "RLIMIT_CPU",
+    "RLIMIT_FSIZE",
+    "RLIMIT_DATA",
+    "RLIMIT_STACK",
+    "RLIMIT_CORE",
+    "RLIMIT_RSS",
+    "RLIMIT_NPROC",
+    "RLIMIT_NOFILE",
+    "RLIMIT_MEMLOCK",
+    "RLIMIT_AS",
+    "RLIMIT_LOCKS",
+    "RLIMIT_SIGPENDING",
+    "RLIMIT_MSGQUEUE",
+    "RLIMIT_NICE",
+    "RLIMIT_RTPRIO",
+    "RLIMIT_RTTIME",
 ];
 
 /// Plans the process.
@@ -77,7 +90,8 @@ fn id(pointer: &str, id: u32, map: &[spec::IdMapping]) -> Result<u32> {
     if id == u32::MAX {
         return Err(Error::config(pointer, "4294967295 is not an id"));
     }
-    let mapped = |one: &spec::IdMapping| id.checked_sub(one.container_id).is_some_and(|offset| offset < one.size);
+    let mapped =
+        |one: &spec::IdMapping| id.checked_sub(one.container_id).is_some_and(|offset| offset < one.size);
     if !map.is_empty() && !map.iter().any(mapped) {
         return Err(Error::config(pointer, format!("{id} is not mapped in the user namespace")));
     }
@@ -95,11 +109,13 @@ fn environment<'a>(arena: &'a Bump, env: &[Text<'_>]) -> Result<&'a [&'a CStr]> 
             Some(_) => {}
         }
     }
-    let last: BTreeMap<&str, usize> = env.iter().enumerate().map(|(index, entry)| (name(entry), index)).collect();
+    let last: BTreeMap<&str, usize> =
+        env.iter().enumerate().map(|(index, entry)| (name(entry), index)).collect();
     if last.len() == env.len() {
         return Ok(all);
     }
-    let kept = all.iter().zip(env).enumerate().filter(|(index, (_, entry))| last.get(name(entry)) == Some(index));
+    let kept =
+        all.iter().zip(env).enumerate().filter(|(index, (_, entry))| last.get(name(entry)) == Some(index));
     Ok(bumpalo::collections::Vec::from_iter_in(kept.map(|(_, (text, _))| *text), arena).into_bump_slice())
 }
 

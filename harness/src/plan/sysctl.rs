@@ -7,10 +7,18 @@ use super::{Kind, Namespaces, text};
 use crate::error::{Error, Result};
 use crate::spec::{Linux, escape};
 
-/// Parameters of the IPC namespace outside fs.mqueue (ipc_namespaces(7)).
+/// Parameters of the IPC namespace outside fs.mqueue (`ipc_namespaces(7)`).
 const IPC: [&str; 10] = [
-    "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-    "kernel.shmmni", "kernel.shm_rmid_forced", "kernel.msg_next_id", "kernel.sem_next_id",
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+    "kernel.msg_next_id",
+    "kernel.sem_next_id",
 ];
 
 /// Plans the parameters.
@@ -18,8 +26,8 @@ pub fn plan<'a>(arena: &'a Bump, linux: &Linux<'_>, namespaces: &Namespaces<'_>)
     let mut plan = Vec::new();
     for (key, value) in linux.sysctl.iter().flat_map(|map| &map.0) {
         let pointer = format!("/linux/sysctl/{}", escape(key));
-        let components = components(key)
-            .ok_or_else(|| Error::config(&pointer, "not the name of a kernel parameter"))?;
+        let components =
+            components(key).ok_or_else(|| Error::config(&pointer, "not the name of a kernel parameter"))?;
         let owner = owner(&components);
         match owner {
             Some(kind) if namespaces.has(kind) => {}
@@ -70,8 +78,16 @@ mod tests {
         assert_eq!(split("net/ipv4/conf/eth0.1/mtu").as_deref(), Some("net|ipv4|conf|eth0.1|mtu"));
         assert_eq!(split("net.ipv4.conf.eth0/1.mtu").as_deref(), Some("net|ipv4|conf|eth0.1|mtu"));
         for bad in [
-            "a.b+kernel.core_pattern", "/net/x", ".net.x", "net/../kernel/x", "net//x", "net..x", "net", "",
-            "net.x\n", "net.x y",
+            "a.b+kernel.core_pattern",
+            "/net/x",
+            ".net.x",
+            "net/../kernel/x",
+            "net//x",
+            "net..x",
+            "net",
+            "",
+            "net.x\n",
+            "net.x y",
         ] {
             assert_eq!(split(bad), None, "{bad:?}");
         }

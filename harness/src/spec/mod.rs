@@ -72,25 +72,25 @@ pub struct Process<'a> {
     /// Resource limits.
     #[serde(borrow, default)]
     pub rlimits: Option<Vec<Rlimit<'a>>>,
-    /// PR_SET_NO_NEW_PRIVS.
+    /// `PR_SET_NO_NEW_PRIVS`.
     #[serde(default)]
     pub no_new_privileges: Option<bool>,
-    /// AppArmor profile.
+    /// `AppArmor` profile.
     #[serde(default)]
     pub apparmor_profile: Unsupported,
-    /// oom_score_adj.
+    /// `oom_score_adj`.
     #[serde(default)]
     pub oom_score_adj: Option<i64>,
-    /// sched_setattr(2).
+    /// `sched_setattr(2)`.
     #[serde(default)]
     pub scheduler: Unsupported,
-    /// SELinux label.
+    /// `SELinux` label.
     #[serde(default)]
     pub selinux_label: Unsupported,
-    /// ioprio_set(2).
+    /// `ioprio_set(2)`.
     #[serde(default)]
     pub io_priority: Unsupported,
-    /// sched_setaffinity(2) of exec.
+    /// `sched_setaffinity(2)` of exec.
     #[serde(default, rename = "execCPUAffinity")]
     pub exec_cpu_affinity: Unsupported,
 }
@@ -213,7 +213,7 @@ pub struct Linux<'a> {
     /// Paths to make read-only.
     #[serde(borrow)]
     pub readonly_paths: Option<Vec<Text<'a>>>,
-    /// SELinux mount label.
+    /// `SELinux` mount label.
     pub mount_label: Unsupported,
     /// Intel RDT.
     pub intel_rdt: Unsupported,
@@ -371,7 +371,7 @@ pub struct Cpu<'a> {
     /// Memory nodes, as a list.
     #[serde(borrow)]
     pub mems: Option<Text<'a>>,
-    /// SCHED_IDLE.
+    /// `SCHED_IDLE`.
     pub idle: Unsupported,
 }
 

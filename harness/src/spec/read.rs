@@ -196,6 +196,9 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let deep = "[".repeat(200_000);
-        assert_eq!(error(format!("{{\"x\":{deep}").as_bytes()), "config.json: 1:132: nested more than 127 levels deep");
+        assert_eq!(
+            error(format!("{{\"x\":{deep}").as_bytes()),
+            "config.json: 1:132: nested more than 127 levels deep"
+        );
     }
 }

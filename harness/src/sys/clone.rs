@@ -24,7 +24,11 @@ pub struct Clone<'c> {
 ///
 /// All signals must be blocked. The child must make system calls only: no allocation, no locks,
 /// nothing of libc, whose thread-local data it shares.
-pub fn spawn<T: Sync>(how: &Clone<'_>, context: &'static T, main: extern "C" fn(&'static T) -> !) -> Result<(Pid, OwnedFd)> {
+pub fn spawn<T: Sync>(
+    how: &Clone<'_>,
+    context: &'static T,
+    main: extern "C" fn(&'static T) -> !,
+) -> Result<(Pid, OwnedFd)> {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
     // SAFETY: a new mapping at an address of the kernel's choice aliases nothing. It is never

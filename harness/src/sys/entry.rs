@@ -21,12 +21,16 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const 
 ///
 /// # Safety
 /// The arguments must be those of the process's `main`.
-unsafe fn initial(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> (Vec<OsString>, bool) {
+unsafe fn initial(
+    argc: c_int,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+) -> (Vec<OsString>, bool) {
     const AT_SECURE: usize = 23;
     let mut arguments = Vec::with_capacity(argc.max(1) as usize);
     for index in 1..argc.max(1) as usize {
         // SAFETY: argv holds argc pointers.
-        let text = unsafe { argv.add(index).read() };
+        let text = unsafe { argv.wrapping_add(index).read() };
         // SAFETY: each points to a NUL-terminated string.
         let text = unsafe { CStr::from_ptr(text) };
         arguments.push(OsStr::from_bytes(text.to_bytes()).to_os_string());
@@ -40,8 +44,9 @@ unsafe fn initial(argc: c_int, argv: *const *const c_char, envp: *const *const c
     let mut secure = false;
     // SAFETY: the auxiliary vector follows (System V ABI) and ends with AT_NULL, 0.
     while let key @ 1.. = unsafe { auxiliary.read() } {
+        let value = auxiliary.wrapping_add(1);
         // SAFETY: the value follows its key.
-        secure |= key == AT_SECURE && unsafe { auxiliary.add(1).read() } != 0;
+        secure |= key == AT_SECURE && unsafe { value.read() } != 0;
         auxiliary = auxiliary.wrapping_add(2);
     }
     (arguments, secure)

@@ -50,7 +50,7 @@ pub fn setns(namespace: impl AsFd, kind: u32) -> Result<()> {
     check(unsafe { syscall(raw::__NR_setns, args) }).map(drop)
 }
 
-/// ioctl_ns(2) `NS_GET_NSTYPE`: the clone(2) flag of a namespace's kind.
+/// `ioctl_ns(2)` `NS_GET_NSTYPE`: the clone(2) flag of a namespace's kind.
 pub fn namespace_kind(namespace: impl AsFd) -> Result<u32> {
     const NS_GET_NSTYPE: usize = 0xb703;
     let args = [namespace.as_fd().as_raw_fd() as usize, NS_GET_NSTYPE, 0, 0, 0];
@@ -76,7 +76,8 @@ impl Vector {
 pub fn execute(image: impl AsFd, argv: &Vector, envp: &Vector) -> Errno {
     let empty = c"".as_ptr() as usize;
     let image = image.as_fd().as_raw_fd() as usize;
-    let args = [image, empty, argv.0.as_ptr() as usize, envp.0.as_ptr() as usize, raw::AT_EMPTY_PATH as usize];
+    let args =
+        [image, empty, argv.0.as_ptr() as usize, envp.0.as_ptr() as usize, raw::AT_EMPTY_PATH as usize];
     // SAFETY: both vectors end with a null pointer and their strings are never freed.
     match check(unsafe { syscall(raw::__NR_execveat, args) }) {
         Ok(_) => Errno::NOSYS,

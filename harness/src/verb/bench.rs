@@ -17,15 +17,19 @@ pub fn run(_: &Global, args: &Args) -> Result<u8> {
     let rounds = match args.value("rounds") {
         None => 200,
         Some(rounds) => {
-            let number = rounds.to_str().and_then(|rounds| rounds.parse().ok()).filter(|rounds| *rounds >= LEAST);
-            number.ok_or_else(|| Error::Usage(format!("bench: --rounds: a number of at least {LEAST} is needed")))?
+            let number =
+                rounds.to_str().and_then(|rounds| rounds.parse().ok()).filter(|rounds| *rounds >= LEAST);
+            number.ok_or_else(|| {
+                Error::Usage(format!("bench: --rounds: a number of at least {LEAST} is needed"))
+            })?
         }
     };
     let own = std::env::current_exe().host("resolve", "/proc/self/exe")?;
     let mut runtimes = vec![("harness".to_owned(), own)];
     for runtime in args.values("runtime") {
         let pair = runtime.to_str().and_then(|runtime| runtime.split_once('='));
-        let (name, path) = pair.ok_or_else(|| Error::Usage("bench: --runtime: NAME=PATH is needed".into()))?;
+        let (name, path) =
+            pair.ok_or_else(|| Error::Usage("bench: --runtime: NAME=PATH is needed".into()))?;
         let path = std::path::absolute(PathBuf::from(path)).host("resolve", path)?;
         runtimes.push((name.to_owned(), path));
     }

@@ -106,20 +106,28 @@ fn render(config: &Value, seen: &str, container: &Container, root: bool) -> Stri
     let process = &config["process"];
     let set = |name: &str| {
         let names = process["capabilities"][name].as_array().map(Vec::as_slice).unwrap_or_default();
-        let bits = names.iter().filter_map(Value::as_str).filter_map(|name| name.parse::<caps::Capability>().ok());
+        let bits =
+            names.iter().filter_map(Value::as_str).filter_map(|name| name.parse::<caps::Capability>().ok());
         format!("{:016x}", bits.fold(0u64, |bits, one| bits | 1 << one.index()))
     };
     let ids = |id: &Value| [id.to_string().as_str(); 4].join(" ");
     let flag = |value: &Value| i32::from(value.as_bool() == Some(true)).to_string();
     let mut rows = vec![
         ("pid", "1".into(), section(seen, "pid").concat()),
-        ("hostname", config["hostname"].as_str().unwrap_or_default().into(), section(seen, "hostname").concat()),
+        (
+            "hostname",
+            config["hostname"].as_str().unwrap_or_default().into(),
+            section(seen, "hostname").concat(),
+        ),
         ("cwd", process["cwd"].as_str().unwrap_or_default().into(), section(seen, "cwd").concat()),
         ("uid", ids(&process["user"]["uid"]), field("Uid:")),
         ("gid", ids(&process["user"]["gid"]), field("Gid:")),
     ];
     for (set_name, line) in [
-        ("inheritable", "CapInh:"), ("permitted", "CapPrm:"), ("effective", "CapEff:"), ("bounding", "CapBnd:"),
+        ("inheritable", "CapInh:"),
+        ("permitted", "CapPrm:"),
+        ("effective", "CapEff:"),
+        ("bounding", "CapBnd:"),
         ("ambient", "CapAmb:"),
     ] {
         rows.push((set_name, set(set_name), field(line)));
@@ -129,7 +137,9 @@ fn render(config: &Value, seen: &str, container: &Container, root: bool) -> Stri
     let mut text = format!(
         "a container, {}\n\n  {:<12} {:<20} {}\n",
         if root { "made as root" } else { "made as an ordinary user in a user namespace" },
-        "", "asked for", "seen by its process"
+        "",
+        "asked for",
+        "seen by its process"
     );
     for (name, asked, seen) in rows {
         let mark = if asked == seen { "" } else { "   <-- differs" };
@@ -157,9 +167,17 @@ fn mount(config: &Value, line: &str) -> String {
     let named = |list: &str| {
         config["linux"][list].as_array().is_some_and(|paths| paths.iter().any(|path| path == target))
     };
-    let asked = config["mounts"].as_array().and_then(|mounts| mounts.iter().find(|one| one["destination"] == *target));
+    let asked = config["mounts"]
+        .as_array()
+        .and_then(|mounts| mounts.iter().find(|one| one["destination"] == *target));
     let asked = match asked {
-        _ if *target == "/" => if config["root"]["readonly"] == true { "root, readonly".into() } else { "root".into() },
+        _ if *target == "/" => {
+            if config["root"]["readonly"] == true {
+                "root, readonly".into()
+            } else {
+                "root".into()
+            }
+        }
         Some(mount) => {
             let options = mount["options"].as_array().map(Vec::as_slice).unwrap_or_default();
             let options: Vec<&str> = options.iter().filter_map(Value::as_str).collect();
@@ -171,4 +189,3 @@ fn mount(config: &Value, line: &str) -> String {
     };
     format!("  {target:<24} {kind:<8} {options:<34} {asked}\n")
 }
-

@@ -10,7 +10,8 @@ use crate::spec::OCI_VERSION;
 
 /// Prints the features.
 pub fn run(_: &Global, _: &Args) -> Result<u8> {
-    let mut capabilities: Vec<String> = caps::all().into_iter().map(|one: Capability| one.to_string()).collect();
+    let mut capabilities: Vec<String> =
+        caps::all().into_iter().map(|one: Capability| one.to_string()).collect();
     capabilities.sort_unstable();
     let mut namespaces: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     namespaces.sort_unstable();

@@ -41,5 +41,6 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
 }
 
 fn named(number: i32) -> Result<Signal> {
-    Signal::from_named_raw(number).ok_or_else(|| Error::Usage(format!("{} cannot be sent", signal::name(number))))
+    Signal::from_named_raw(number)
+        .ok_or_else(|| Error::Usage(format!("{} cannot be sent", signal::name(number))))
 }

@@ -13,13 +13,18 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let json = match args.value("format").map(|format| format.to_string_lossy().into_owned()).as_deref() {
         None | Some("table") => false,
         Some("json") => true,
-        Some(other) => return Err(Error::Usage(format!("list: --format: {other:?} is neither table nor json"))),
+        Some(other) => {
+            return Err(Error::Usage(format!("list: --format: {other:?} is neither table nor json")));
+        }
     };
     let rows = rows(global)?;
     let text = if args.has("quiet") {
         rows.iter().map(|(state, _)| state.id.clone() + "\n").collect()
     } else if json {
-        format!("{}\n", Value::from(rows.iter().map(|(state, status)| object(state, *status)).collect::<Vec<_>>()))
+        format!(
+            "{}\n",
+            Value::from(rows.iter().map(|(state, status)| object(state, *status)).collect::<Vec<_>>())
+        )
     } else {
         table(&rows)
     };
@@ -78,11 +83,13 @@ fn table(rows: &[(State, Status)]) -> String {
             state.owner.to_string(),
         ]);
     }
-    let width = |column: usize| cells.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let width =
+        |column: usize| cells.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..6).map(width).collect();
     let mut text = String::new();
     for row in &cells {
-        let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let line: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text += line.join("   ").trim_end();
         text += "\n";
     }

@@ -59,7 +59,9 @@ fn wait(container: &Container) -> Result<u8> {
                 let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
                 let ended = rustix::process::waitid(WaitId::PidFd(process.as_fd()), options);
                 if let Some(status) = ended.host("waitid", container.state.pid)? {
-                    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+                    let code = status
+                        .exit_status()
+                        .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
                     return Ok(code.unwrap_or(1) as u8);
                 }
             }

@@ -19,10 +19,14 @@ pub fn run(_: &Global, args: &Args) -> Result<u8> {
     }
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o666 & !0o022).open(&path);
     match file {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::file(&path, "exists already")),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Error::file(&path, "exists already"))
+        }
         file => {
             let text = format!("{config:#}\n");
-            file.and_then(|mut file| file.write_all(text.as_bytes())).host("write", path.display()).map(|()| 0)
+            file.and_then(|mut file| file.write_all(text.as_bytes()))
+                .host("write", path.display())
+                .map(|()| 0)
         }
     }
 }

@@ -22,7 +22,9 @@ fn directory() {
     let path = |name: &str| fixture.path().join(name).display().to_string();
     std::fs::write(path("file"), "").unwrap();
     std::fs::create_dir(path("empty")).unwrap();
-    fixture.call(&["create", "-b", &path("none"), "x"]).fails_with(&format!("{}: bundle does not exist", path("none")));
+    fixture
+        .call(&["create", "-b", &path("none"), "x"])
+        .fails_with(&format!("{}: bundle does not exist", path("none")));
     fixture
         .call(&["create", "--bundle", &path("file"), "x"])
         .fails_with(&format!("{}: bundle is not a directory", path("file")));
@@ -50,7 +52,10 @@ fn text() {
         (deep.as_bytes(), "config.json: 1:132: nested more than 127 levels deep"),
         (b"{\"hostname\":\"\xff\"}", "config.json: 1:14: not UTF-8"),
         (b"\xef\xbb\xbf{}", "config.json: 1:1: byte order mark"),
-        (b"{\"ociVersion\":7}", "config.json: 1:15: /ociVersion: invalid type: integer `7`, expected a string"),
+        (
+            b"{\"ociVersion\":7}",
+            "config.json: 1:15: /ociVersion: invalid type: integer `7`, expected a string",
+        ),
     ] {
         fixture.write_text(text);
         fixture.verb("create").fails_with(message);
@@ -81,6 +86,7 @@ fn wrong(pointer: &str, value: Value, message: &str) {
     assert!(!fixture.root().exists());
 }
 
+#[allow(clippy::too_many_lines)] // A table.
 fn values() {
     let map = |id: u32, size: u32| json!([{ "containerID": id, "hostID": 1000, "size": size }]);
     for (pointer, value, message) in [
@@ -88,11 +94,23 @@ fn values() {
         ("/ociVersion", json!("bad"), "/ociVersion: \"bad\" is not a version"),
         ("/ociVersion", json!("99.0.0"), "/ociVersion: \"99.0.0\": only version 1 is supported"),
         ("/process/user/uid", json!("0"), "/process/user/uid: invalid type: string \"0\", expected u32"),
-        ("/process/user/uid", json!(1.0), "/process/user/uid: invalid type: floating point `1.0`, expected u32"),
+        (
+            "/process/user/uid",
+            json!(1.0),
+            "/process/user/uid: invalid type: floating point `1.0`, expected u32",
+        ),
         ("/process/user/uid", json!(-1), "/process/user/uid: invalid value: integer `-1`, expected u32"),
-        ("/process/user/uid", json!(4_294_967_296_u64), "/process/user/uid: invalid value: integer `4294967296`, expected u32"),
+        (
+            "/process/user/uid",
+            json!(4_294_967_296_u64),
+            "/process/user/uid: invalid value: integer `4294967296`, expected u32",
+        ),
         ("/process/user/gid", json!(u32::MAX), "/process/user/gid: 4294967295 is not an id"),
-        ("/process/user/additionalGids", json!([5, u32::MAX]), "/process/user/additionalGids/1: 4294967295 is not an id"),
+        (
+            "/process/user/additionalGids",
+            json!([5, u32::MAX]),
+            "/process/user/additionalGids/1: 4294967295 is not an id",
+        ),
         ("/process/user/umask", json!(0o1777), "/process/user/umask: 1023 exceeds 511 (0777)"),
         ("/process/args", json!([]), "/process/args: empty"),
         ("/process/args", json!([""]), "/process/args/0: empty"),
@@ -101,22 +119,58 @@ fn values() {
         ("/process/cwd", json!("/a\0"), "/process/cwd: contains a NUL"),
         ("/process/env", json!(["A=1", "B"]), "/process/env/1: \"B\" has no '='"),
         ("/process/env", json!(["=x"]), "/process/env/0: the name is empty"),
-        ("/process/rlimits", json!([{ "type": "RLIMIT_X", "soft": 1, "hard": 1 }]), "/process/rlimits/0: unknown limit \"RLIMIT_X\""),
-        ("/process/rlimits", json!([{ "type": "RLIMIT_CORE", "soft": 2, "hard": 1 }]), "/process/rlimits/0: soft limit 2 exceeds hard limit 1"),
+        (
+            "/process/rlimits",
+            json!([{ "type": "RLIMIT_X", "soft": 1, "hard": 1 }]),
+            "/process/rlimits/0: unknown limit \"RLIMIT_X\"",
+        ),
+        (
+            "/process/rlimits",
+            json!([{ "type": "RLIMIT_CORE", "soft": 2, "hard": 1 }]),
+            "/process/rlimits/0: soft limit 2 exceeds hard limit 1",
+        ),
         ("/process/oomScoreAdj", json!(5000), "/process/oomScoreAdj: 5000 is outside -1000 to 1000"),
         ("/hostname", json!("a\0b"), "/hostname: contains a NUL"),
-        ("/linux/namespaces", json!([{ "type": "mount" }, { "type": "quux" }]), "/linux/namespaces/1/type: unknown namespace \"quux\""),
-        ("/linux/namespaces", json!([{ "type": "mount" }, { "type": "pid" }, { "type": "pid" }]), "/linux/namespaces/2/type: pid is there twice"),
+        (
+            "/linux/namespaces",
+            json!([{ "type": "mount" }, { "type": "quux" }]),
+            "/linux/namespaces/1/type: unknown namespace \"quux\"",
+        ),
+        (
+            "/linux/namespaces",
+            json!([{ "type": "mount" }, { "type": "pid" }, { "type": "pid" }]),
+            "/linux/namespaces/2/type: pid is there twice",
+        ),
         ("/linux/namespaces", json!([{ "type": "mount" }]), "/hostname: needs a uts namespace"),
         ("/linux/uidMappings", map(0, 1), "/linux/uidMappings: needs a new user namespace"),
-        ("/linux/sysctl", json!({ "kernel.core_pattern": "x" }), "/linux/sysctl/kernel.core_pattern: belongs to no namespace of the container"),
-        ("/linux/sysctl", json!({ "net/../kernel/x": "x" }), "/linux/sysctl/net~1..~1kernel~1x: not the name of a kernel parameter"),
+        (
+            "/linux/sysctl",
+            json!({ "kernel.core_pattern": "x" }),
+            "/linux/sysctl/kernel.core_pattern: belongs to no namespace of the container",
+        ),
+        (
+            "/linux/sysctl",
+            json!({ "net/../kernel/x": "x" }),
+            "/linux/sysctl/net~1..~1kernel~1x: not the name of a kernel parameter",
+        ),
         ("/linux/maskedPaths", json!(["proc/x"]), "/linux/maskedPaths/0: \"proc/x\" must be absolute"),
         ("/linux/cgroupsPath", json!("/../x"), "/linux/cgroupsPath: \"/../x\" must not contain \"..\""),
-        ("/mounts/0/destination", json!("/"), "/mounts/0/destination: a mount over / would hide the root file system"),
-        ("/mounts/0/destination", json!("/proc/self/attr"), "/mounts/0: /proc/self/attr is not among the files of /proc that may be covered"),
+        (
+            "/mounts/0/destination",
+            json!("/"),
+            "/mounts/0/destination: a mount over / would hide the root file system",
+        ),
+        (
+            "/mounts/0/destination",
+            json!("/proc/self/attr"),
+            "/mounts/0: /proc/self/attr is not among the files of /proc that may be covered",
+        ),
         ("/mounts/0/type", json!("tmpfs"), "/mounts/0: only procfs may be mounted on /proc"),
-        ("/linux/resources/devices", json!([{ "allow": true, "type": "x" }]), "/linux/resources/devices/0/type: unknown device type \"x\""),
+        (
+            "/linux/resources/devices",
+            json!([{ "allow": true, "type": "x" }]),
+            "/linux/resources/devices/0/type: unknown device type \"x\"",
+        ),
         ("/root/path", json!(""), "/root/path: empty"),
     ] {
         wrong(pointer, value, message);
@@ -147,8 +201,16 @@ fn not_implemented() {
         wrong(pointer, value, &format!("{pointer}: not implemented yet"));
     }
     wrong("/mounts/0/options", json!(["rro"]), "/mounts/0/options/0: \"rro\": not implemented yet");
-    wrong("/linux/namespaces", json!([{ "type": "mount" }, { "type": "time" }]), "/linux/namespaces/1/type: not implemented yet");
-    wrong("/linux/rootfsPropagation", json!("shared"), "/linux/rootfsPropagation: \"shared\": not implemented yet");
+    wrong(
+        "/linux/namespaces",
+        json!([{ "type": "mount" }, { "type": "time" }]),
+        "/linux/namespaces/1/type: not implemented yet",
+    );
+    wrong(
+        "/linux/rootfsPropagation",
+        json!("shared"),
+        "/linux/rootfsPropagation: \"shared\": not implemented yet",
+    );
 }
 
 fn newer_minor() {

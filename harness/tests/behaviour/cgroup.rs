@@ -29,8 +29,10 @@ pub fn trials() -> Vec<Trial> {
 
 fn limits_on_v1() {
     let mut fixture = Fixture::script("sleep 100");
-    fixture.config["linux"]["resources"]["memory"] = json!({ "limit": 33_554_432, "reservation": 16_777_216 });
-    fixture.config["linux"]["resources"]["cpu"] = json!({ "shares": 512, "quota": 20000, "period": 100_000, "cpus": "0" });
+    fixture.config["linux"]["resources"]["memory"] =
+        json!({ "limit": 33_554_432, "reservation": 16_777_216 });
+    fixture.config["linux"]["resources"]["cpu"] =
+        json!({ "shares": 512, "quota": 20000, "period": 100_000, "cpus": "0" });
     fixture.config["linux"]["resources"]["pids"] = json!({ "limit": 20 });
     fixture.config["linux"]["cgroupsPath"] = json!(format!("/harness-tests/{}", fixture.id));
     let pid = fixture.create();
@@ -62,7 +64,11 @@ fn failure_leaves_nothing() {
     fixture.write();
     let failed = fixture.verb("create");
     assert_eq!(failed.code, Some(1));
-    assert!(failed.stderr.starts_with("error: write \"4000\" to /sys/fs/cgroup/cpuset/harness-fails/"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.starts_with("error: write \"4000\" to /sys/fs/cgroup/cpuset/harness-fails/"),
+        "{}",
+        failed.stderr
+    );
     for controller in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
         assert!(!controller.path().join("harness-fails").exists(), "{controller:?}");
     }
@@ -75,7 +81,8 @@ const PROBE: &str = "busybox mknod /dev/shm/disk b 8 0; busybox mknod /dev/shm/k
 fn privileged_probe() -> Fixture {
     let mut fixture = Fixture::script(PROBE);
     let all = json!(["CAP_MKNOD", "CAP_DAC_OVERRIDE", "CAP_SYSLOG", "CAP_SYS_ADMIN"]);
-    fixture.config["process"]["capabilities"] = json!({ "bounding": all, "effective": all, "permitted": all });
+    fixture.config["process"]["capabilities"] =
+        json!({ "bounding": all, "effective": all, "permitted": all });
     // On a mount that allows device nodes, the policy alone decides.
     for mount in fixture.config["mounts"].as_array_mut().unwrap() {
         if mount["destination"] == "/dev/shm" {
@@ -89,10 +96,13 @@ fn privileged_probe() -> Fixture {
 fn denied(ran: &Outcome) {
     assert_eq!(ran.stdout, "null\n1\n", "{}", ran.stderr);
     let lines: Vec<&str> = ran.stderr.lines().collect();
-    assert_eq!(lines, [
-        "cat: can't open '/dev/shm/disk': Operation not permitted",
-        "cat: can't open '/dev/shm/kmsg': Operation not permitted",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "cat: can't open '/dev/shm/disk': Operation not permitted",
+            "cat: can't open '/dev/shm/kmsg': Operation not permitted",
+        ]
+    );
 }
 
 fn devices() {
@@ -114,14 +124,14 @@ fn in_cgroup2(fixture: &Fixture, then: &str) -> Outcome {
         fixture.id
     );
     outcome(
-        std::process::Command::new("unshare")
-            .args(["-m", "sh", "-c", &script])
-            .current_dir(fixture.bundle()),
+        std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]).current_dir(fixture.bundle()),
     )
 }
 
 fn version_2() {
-    let fixture = Fixture::script("cat /proc/self/cgroup | busybox grep ^0; ls /sys/fs/cgroup | busybox grep -c cgroup.procs; touch /sys/fs/cgroup/x || echo ro");
+    let fixture = Fixture::script(
+        "cat /proc/self/cgroup | busybox grep ^0; ls /sys/fs/cgroup | busybox grep -c cgroup.procs; touch /sys/fs/cgroup/x || echo ro",
+    );
     let ran = in_cgroup2(
         &fixture,
         "$H create $ID && cat /sys/fs/cgroup/$ID/cgroup.procs | wc -l && $H start $ID && sleep 0.3 && $H delete $ID && ls -d /sys/fs/cgroup/$ID || echo gone",
@@ -132,8 +142,11 @@ fn version_2() {
 fn devices_2() {
     denied(&in_cgroup2(&privileged_probe(), "$H run $ID"));
     let mut fixture = privileged_probe();
-    fixture.config["process"]["args"] =
-        json!(["sh", "-c", "busybox mknod /dev/shm/kmsg c 1 11; busybox head -c 0 /dev/shm/kmsg && echo read"]);
+    fixture.config["process"]["args"] = json!([
+        "sh",
+        "-c",
+        "busybox mknod /dev/shm/kmsg c 1 11; busybox head -c 0 /dev/shm/kmsg && echo read"
+    ]);
     fixture.config["linux"]["resources"]["devices"] = json!([
         { "allow": false, "access": "rwm" }, { "allow": true, "type": "c", "major": 1, "minor": 11, "access": "r" },
     ]);
@@ -141,7 +154,9 @@ fn devices_2() {
 }
 
 fn without_namespace() {
-    let mut fixture = Fixture::script("ls /sys/fs/cgroup | busybox grep -c cgroup.procs; cat /sys/fs/cgroup/cgroup.procs | busybox wc -l; touch /sys/fs/cgroup/x || echo ro");
+    let mut fixture = Fixture::script(
+        "ls /sys/fs/cgroup | busybox grep -c cgroup.procs; cat /sys/fs/cgroup/cgroup.procs | busybox wc -l; touch /sys/fs/cgroup/x || echo ro",
+    );
     fixture.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "cgroup");
     let ran = in_cgroup2(&fixture, "$H run $ID");
     // Its own cgroup and nothing above: the shell and the two of the pipe.

@@ -59,7 +59,9 @@ fn mistakes() {
         .call(&["--systemd-cgroup", "create", "x"])
         .fails_with("--systemd-cgroup: not supported; use the engine's cgroupfs manager");
     fixture.call(&["checkpoint", "--help"]).fails_with("checkpoint: not supported");
-    fixture.call(&["list", "--format", "xml"]).fails_with("list: --format: \"xml\" is neither table nor json");
+    fixture
+        .call(&["list", "--format", "xml"])
+        .fails_with("list: --format: \"xml\" is neither table nor json");
 }
 
 fn version_and_help() {
@@ -81,7 +83,9 @@ fn log_records() {
     let fixture = Fixture::new();
     let log = fixture.path().join("log");
     let log = log.to_str().unwrap();
-    fixture.call(&["--log", log, "--log-format", "json", "state", "nobody"]).fails_with("container \"nobody\" does not exist");
+    fixture
+        .call(&["--log", log, "--log-format", "json", "state", "nobody"])
+        .fails_with("container \"nobody\" does not exist");
     let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(log).unwrap()).unwrap();
     assert_eq!(record["level"], "error");
     assert_eq!(record["msg"], "container \"nobody\" does not exist");

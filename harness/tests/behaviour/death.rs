@@ -45,7 +45,9 @@ fn killed() {
         fixture.create();
         fixture.call(&["delete", "-f", &fixture.id]).prints("");
         let failed = injected(&fixture, call);
-        failed.fails_with(&format!("init was killed by SIGKILL in phase {phase} before the container was created"));
+        failed.fails_with(&format!(
+            "init was killed by SIGKILL in phase {phase} before the container was created"
+        ));
         fixture.assert_gone();
     }
 }
@@ -54,10 +56,16 @@ fn failing() {
     for (call, message) in [
         ("setsid:error=EIO", "init: console: setsid: i/O error"),
         ("keyctl:error=EDQUOT:when=1", "init: keyring: keyctl _ses.ID: disk quota exceeded"),
-        ("fsopen:error=ENODEV:when=2", "init: mounts: fsopen /dev: no such device (unknown file system type)"),
+        (
+            "fsopen:error=ENODEV:when=2",
+            "init: mounts: fsopen /dev: no such device (unknown file system type)",
+        ),
         ("symlinkat:error=ENOSPC", "init: links: symlink /dev/fd: no space left on device"),
         ("setresuid:error=EAGAIN", "init: finalize: setresuid: resource temporarily unavailable"),
-        ("capset:error=EPERM", "init: finalize: capset: operation not permitted (the runtime itself does not have all of these capabilities)"),
+        (
+            "capset:error=EPERM",
+            "init: finalize: capset: operation not permitted (the runtime itself does not have all of these capabilities)",
+        ),
         ("setgroups:error=EPERM", "init: finalize: setgroups: operation not permitted"),
     ] {
         let fixture = Fixture::script("true");

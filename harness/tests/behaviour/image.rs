@@ -27,14 +27,18 @@ fn root() {
         ("none", format!("config.json: /root/path: {base}/none does not exist")),
         ("file", format!("config.json: /root/path: {base}/file is not a directory")),
         ("/", "config.json: /root/path: / is the host's own root".into()),
-        ("../../../../../../../..", format!("config.json: /root/path: {base}/../../../../../../../.. is the host's own root")),
+        (
+            "../../../../../../../..",
+            format!("config.json: /root/path: {base}/../../../../../../../.. is the host's own root"),
+        ),
     ] {
         fixture.config["root"]["path"] = json!(path);
         fixture.write();
         fixture.verb("create").fails_with(&message);
     }
     fixture.config["root"]["path"] = json!("rootfs");
-    fixture.config["mounts"][0] = json!({ "destination": "/x", "type": "bind", "source": "/nowhere", "options": ["bind"] });
+    fixture.config["mounts"][0] =
+        json!({ "destination": "/x", "type": "bind", "source": "/nowhere", "options": ["bind"] });
     fixture.write();
     fixture.verb("create").fails_with("config.json: /mounts/0/source: /nowhere: no such file or directory");
     fixture.assert_gone();
@@ -79,7 +83,10 @@ fn linked_directories() {
     // Without a mount on it, too.
     let mut fixture = Fixture::new();
     symlink(canary.path(), fixture.rootfs().join("dev")).unwrap();
-    fixture.config["mounts"].as_array_mut().unwrap().retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+    fixture.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
     fixture.write();
     fixture.verb("create").fails_with("init: devices: open /dev/null: too many levels of symbolic links");
     fixture.assert_gone();
@@ -122,8 +129,13 @@ fn null_device() {
     fs::write(&canary, "").unwrap();
     fs::create_dir(fixture.rootfs().join("dev")).unwrap();
     symlink(&canary, fixture.rootfs().join("dev/null")).unwrap();
-    fixture.config["mounts"].as_array_mut().unwrap().retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+    fixture.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
     fixture.write();
-    fixture.verb("create").fails_with("init: devices: verify inode /dev/null (the file is not what its name says)");
+    fixture
+        .verb("create")
+        .fails_with("init: devices: verify inode /dev/null (the file is not what its name says)");
     fixture.assert_gone();
 }

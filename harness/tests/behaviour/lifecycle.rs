@@ -50,10 +50,14 @@ fn refusals() {
     fixture.create();
     let id = &fixture.id;
     fixture.verb("create").fails_with(&format!("container {id:?} already exists"));
-    fixture.verb("delete").fails_with(&format!("cannot delete container {id:?}: it is created; stop it first or use --force"));
+    fixture
+        .verb("delete")
+        .fails_with(&format!("cannot delete container {id:?}: it is created; stop it first or use --force"));
     fixture.verb("start").prints("");
     fixture.verb("start").fails_with(&format!("cannot start container {id:?}: it is already running"));
-    fixture.verb("delete").fails_with(&format!("cannot delete container {id:?}: it is running; stop it first or use --force"));
+    fixture
+        .verb("delete")
+        .fails_with(&format!("cannot delete container {id:?}: it is running; stop it first or use --force"));
     fixture.call(&["kill", id, "0"]).prints("");
     fixture.call(&["kill", "--all", id, "9"]).prints("");
     fixture.await_status("stopped");
@@ -111,7 +115,13 @@ fn run_forwards() {
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    assert!(std::process::Command::new("kill").args(["-USR1", &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-USR1", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(lines.next().unwrap().unwrap(), "got");
     assert_eq!(child.wait().unwrap().code(), Some(7));
     fixture.assert_gone();
@@ -154,7 +164,10 @@ fn pid_file() {
     let failed = fixture.call(&["create", "--pid-file", "/nowhere/pid", &fixture.id]);
     // The temporary name holds the pid.
     let line = failed.stderr.replace(|letter: char| letter.is_ascii_digit(), "");
-    assert_eq!((failed.code, line.as_str()), (Some(1), "error: create /nowhere/pid.: no such file or directory\n"));
+    assert_eq!(
+        (failed.code, line.as_str()),
+        (Some(1), "error: create /nowhere/pid.: no such file or directory\n")
+    );
     fixture.assert_gone();
     // A link is replaced, not followed.
     let (link, victim) = (fixture.path().join("link"), fixture.path().join("victim"));
@@ -192,8 +205,12 @@ fn list() {
     let fixture = Fixture::script("sleep 100");
     let pid = fixture.create();
     fixture.call(&["list", "-q"]).prints(&format!("{}\n", fixture.id));
-    let rows: serde_json::Value = serde_json::from_str(&fixture.call(&["list", "--format=json"]).stdout).unwrap();
-    assert_eq!((&rows[0]["id"], &rows[0]["pid"], &rows[0]["status"]), (&json!(fixture.id), &json!(pid), &json!("created")));
+    let rows: serde_json::Value =
+        serde_json::from_str(&fixture.call(&["list", "--format=json"]).stdout).unwrap();
+    assert_eq!(
+        (&rows[0]["id"], &rows[0]["pid"], &rows[0]["status"]),
+        (&json!(fixture.id), &json!(pid), &json!("created"))
+    );
     assert_eq!(rows[0]["owner"], "0");
     let table = fixture.call(&["list"]).stdout;
     let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();

@@ -1,4 +1,5 @@
 //! Behaviour, by subject, seen from outside.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "../support/mod.rs"]
 mod support;

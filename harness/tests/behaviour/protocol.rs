@@ -49,7 +49,8 @@ impl Bootstrap {
         ours.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
         let state = fixture.path();
         assert!(Command::new("mkfifo").arg(state.join("exec.fifo")).status().unwrap().success());
-        let page = fs::OpenOptions::new().read(true).write(true).create_new(true).open(state.join("page")).unwrap();
+        let page =
+            fs::OpenOptions::new().read(true).write(true).create_new(true).open(state.join("page")).unwrap();
         page.set_len(4096).unwrap();
         let own = rustix::process::getpid();
         let parent = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).unwrap();
@@ -139,7 +140,12 @@ fn refused_frames() {
         bootstrap.ours.write_all(&sent).unwrap();
         let mut child = bootstrap.spawn(Command::new(INIT));
         let received = bootstrap.receive();
-        assert_eq!(String::from_utf8_lossy(&received), String::from_utf8_lossy(&answer), "to {}", String::from_utf8_lossy(&sent));
+        assert_eq!(
+            String::from_utf8_lossy(&received),
+            String::from_utf8_lossy(&answer),
+            "to {}",
+            String::from_utf8_lossy(&sent)
+        );
         assert_eq!(child.wait().unwrap().code(), Some(1));
     }
 }

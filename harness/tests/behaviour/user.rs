@@ -60,7 +60,9 @@ fn mistakes() {
     fixture.config["linux"]["gidMappings"] = json!([one(0, 1)]);
     fixture.config["process"]["user"]["uid"] = json!(7);
     fixture.write();
-    fixture.verb("create").fails_with("config.json: /process/user/uid: 7 is not mapped in the user namespace");
+    fixture
+        .verb("create")
+        .fails_with("config.json: /process/user/uid: 7 is not mapped in the user namespace");
     assert!(!fixture.root().exists());
 }
 
@@ -86,9 +88,12 @@ fn ordinary() {
     fs::remove_file(&config).unwrap();
     fixture.give_to(1000);
     as_ordinary(&fixture, &["spec", "--rootless"]).prints("");
-    let text = fs::read_to_string(&config).unwrap().replace("\"sh\"", "\"sh\", \"-c\", \"id; echo hello >/dev/null && ls /dev/pts | busybox wc -l\"");
+    let text = fs::read_to_string(&config)
+        .unwrap()
+        .replace("\"sh\"", "\"sh\", \"-c\", \"id; echo hello >/dev/null && ls /dev/pts | busybox wc -l\"");
     fs::write(&config, text).unwrap();
-    as_ordinary(&fixture, &["run", &fixture.id]).prints("uid=0 gid=0 groups=65534\n1\n".replace(" groups=65534", "").as_str());
+    as_ordinary(&fixture, &["run", &fixture.id])
+        .prints("uid=0 gid=0 groups=65534\n1\n".replace(" groups=65534", "").as_str());
     as_ordinary(&fixture, &["list", "-q"]).prints("");
 }
 

@@ -63,9 +63,10 @@ fn mounts() {
 }
 
 fn devices() {
-    let mut fixture = Fixture::script("cd /dev; stat -c '%n %F %a %u:%g %t:%T' null zero full random urandom tty fuse; for l in fd stdin stdout stderr ptmx; do echo $l $(busybox readlink $l); done");
-    fixture.config["linux"]["devices"] =
-        json!([{ "type": "c", "path": "/dev/fuse", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 7, "gid": 8 }]);
+    let mut fixture = Fixture::script(
+        "cd /dev; stat -c '%n %F %a %u:%g %t:%T' null zero full random urandom tty fuse; for l in fd stdin stdout stderr ptmx; do echo $l $(busybox readlink $l); done",
+    );
+    fixture.config["linux"]["devices"] = json!([{ "type": "c", "path": "/dev/fuse", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 7, "gid": 8 }]);
     fixture.run().prints(
         "null character special file 666 0:0 1:3\nzero character special file 666 0:0 1:5\n\
          full character special file 666 0:0 1:7\nrandom character special file 666 0:0 1:8\n\
@@ -77,7 +78,8 @@ fn devices() {
 
 fn identity() {
     let mut fixture = Fixture::script("sleep 100");
-    fixture.config["process"]["user"] = json!({ "uid": 1234, "gid": 5678, "additionalGids": [40, 7, 40], "umask": 0o027 });
+    fixture.config["process"]["user"] =
+        json!({ "uid": 1234, "gid": 5678, "additionalGids": [40, 7, 40], "umask": 0o027 });
     let pid = fixture.create();
     fixture.verb("start").prints("");
     for (field, value) in [
@@ -108,7 +110,9 @@ fn capabilities() {
     });
     let pid = fixture.create();
     // While it waits it has its final sets, and is out of reach.
-    for (field, value) in [("CapPrm", "0000000000002020"), ("CapEff", "0000000000002020"), ("CapBnd", "0000000000002021")] {
+    for (field, value) in
+        [("CapPrm", "0000000000002020"), ("CapEff", "0000000000002020"), ("CapBnd", "0000000000002021")]
+    {
         assert_eq!(proc_status(pid, field), value, "{field} at the gate");
     }
     fixture.verb("start").prints("");
@@ -128,7 +132,10 @@ fn capabilities() {
     fixture.run().prints("CapBnd:\t0000000000000000\n");
     fixture.config["process"]["capabilities"] = json!({ "bounding": ["CAP_FOO"] });
     let warned = fixture.run();
-    assert_eq!(warned.stderr, "warning: config.json: /process/capabilities/bounding/0: unknown capability \"CAP_FOO\" is ignored\n");
+    assert_eq!(
+        warned.stderr,
+        "warning: config.json: /process/capabilities/bounding/0: unknown capability \"CAP_FOO\" is ignored\n"
+    );
 }
 
 fn limits() {
@@ -173,7 +180,13 @@ fn descriptors() {
         .filter(|path| path.starts_with('/') && !path.starts_with("/dev/null"))
         .collect();
     // What is left at the gate: the fifo, and procfs of its own namespace. (Deleted: this test's output.)
-    assert!(open.iter().all(|path| path.ends_with("exec.fifo") || path == "/proc" || path.ends_with("/status") || path.ends_with("(deleted)")), "{open:?}");
+    assert!(
+        open.iter().all(|path| path.ends_with("exec.fifo")
+            || path == "/proc"
+            || path.ends_with("/status")
+            || path.ends_with("(deleted)")),
+        "{open:?}"
+    );
     let environ = fs::read(format!("/proc/{pid}/environ")).unwrap();
     assert!(environ.iter().all(|byte| *byte == 0), "{environ:?}");
 }
@@ -196,7 +209,9 @@ fn covered_paths() {
 }
 
 fn sysctl() {
-    let mut fixture = Fixture::script("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shm_rmid_forced; busybox hostname; cat /proc/sys/kernel/domainname; busybox ip addr show lo | busybox grep -c 127.0.0.1");
+    let mut fixture = Fixture::script(
+        "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shm_rmid_forced; busybox hostname; cat /proc/sys/kernel/domainname; busybox ip addr show lo | busybox grep -c 127.0.0.1",
+    );
     fixture.config["hostname"] = json!("here");
     fixture.config["domainname"] = json!("there");
     fixture.config["linux"]["sysctl"] = json!({ "net.ipv4.ip_forward": "1", "kernel/shm_rmid_forced": "1" });
@@ -204,7 +219,9 @@ fn sysctl() {
 }
 
 fn binds() {
-    let mut fixture = Fixture::script("cat /file; touch /rw/made; touch /ro/made || echo ro; touch /ro/inner/made && echo inner; ls /one/inner | busybox wc -l");
+    let mut fixture = Fixture::script(
+        "cat /file; touch /rw/made; touch /ro/made || echo ro; touch /ro/inner/made && echo inner; ls /one/inner | busybox wc -l",
+    );
     let source = fixture.path().join("source");
     let fixture_path = fixture.path().to_path_buf();
     fs::create_dir_all(source.join("inner")).unwrap();
@@ -241,7 +258,8 @@ fn cwd() {
     // Only its owner may enter, and init as root without the container's ids first.
     fs::create_dir(fixture.rootfs().join("own")).unwrap();
     std::os::unix::fs::chown(fixture.rootfs().join("own"), Some(1000), Some(1000)).unwrap();
-    fs::set_permissions(fixture.rootfs().join("own"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::set_permissions(fixture.rootfs().join("own"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .unwrap();
     fixture.config["process"]["cwd"] = json!("/own");
     fixture.config["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
     fixture.run().prints("/own\n");
@@ -283,9 +301,9 @@ fn joined() {
     let holder = Fixture::script("sleep 100");
     let pid = holder.create();
     let mut fixture = Fixture::script("busybox hostname; busybox readlink /proc/self/ns/net");
-    let namespace = |kind: &str, file: &str| json!({ "type": kind, "path": format!("/proc/{pid}/ns/{file}") });
-    fixture.config["linux"]["namespaces"] =
-        json!([{ "type": "mount" }, { "type": "pid" }, namespace("network", "net"), namespace("uts", "uts"), { "type": "ipc" }]);
+    let namespace =
+        |kind: &str, file: &str| json!({ "type": kind, "path": format!("/proc/{pid}/ns/{file}") });
+    fixture.config["linux"]["namespaces"] = json!([{ "type": "mount" }, { "type": "pid" }, namespace("network", "net"), namespace("uts", "uts"), { "type": "ipc" }]);
     fixture.config["hostname"] = json!("");
     let net = fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
     fixture.run().prints(&format!("harness\n{}\n", net.display()));
@@ -296,7 +314,7 @@ fn joined() {
     ));
     fixture.config["linux"]["namespaces"][2] = json!({ "type": "network", "path": "/etc/passwd" });
     fixture.write();
-    fixture.verb("create").fails_with(
-        "config.json: /linux/namespaces/2/path: network namespace /etc/passwd: is no namespace",
-    );
+    fixture
+        .verb("create")
+        .fails_with("config.json: /linux/namespaces/2/path: network namespace /etc/passwd: is no namespace");
 }

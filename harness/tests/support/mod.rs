@@ -120,7 +120,7 @@ impl Fixture {
 
     /// Writes config.json as it is now.
     pub fn write(&self) {
-        self.write_text(&self.config.to_string());
+        self.write_text(self.config.to_string());
     }
 
     pub fn write_text(&self, text: impl AsRef<[u8]>) {
@@ -210,7 +210,8 @@ impl Fixture {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        let _forced = self.verb("delete").code == Some(0) || self.call(&["delete", "-f", &self.id]).code == Some(0);
+        let _forced =
+            self.verb("delete").code == Some(0) || self.call(&["delete", "-f", &self.id]).code == Some(0);
         let _cleaned = self.call(&["cleanup"]);
     }
 }

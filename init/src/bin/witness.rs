@@ -101,7 +101,8 @@ fn copy(file: &CStr) -> rustix::io::Result<()> {
 
 /// The numbers of the open descriptors, without the one that lists them.
 fn descriptors() -> rustix::io::Result<()> {
-    let directory = rustix::fs::openat(CWD, c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    let directory =
+        rustix::fs::openat(CWD, c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
     let mut buffer = [core::mem::MaybeUninit::uninit(); 2048];
     let mut own = heapless::Vec::<u8, 16>::new();
     init_core::wire::Value::write(&(directory.as_fd().as_raw()), &mut own);

@@ -17,7 +17,9 @@ use crate::sys::{self, shed};
 /// Makes the working directory where it is missing.
 pub fn working_directory<'a>(root: BorrowedFd<'_>, process: &Process<'a>) -> Result<(), Fault<'a>> {
     match path::resolve(root, process.cwd, OFlags::DIRECTORY) {
-        Err(Errno::NOENT) => path::directory(root, process.cwd.to_bytes()).at(Op::Mkdir, process.cwd).map(shed),
+        Err(Errno::NOENT) => {
+            path::directory(root, process.cwd.to_bytes()).at(Op::Mkdir, process.cwd).map(shed)
+        }
         // Whether it can be entered is seen when it is.
         _ => Ok(()),
     }

@@ -11,7 +11,11 @@ use crate::sys::arena::{Arena, Full};
 
 /// The file to execute: argv[0] itself if it holds a slash, else the first match in the
 /// container's PATH. ENOENT, EACCES and EISDIR tell apart what is wrong.
-pub fn find<'a>(arena: &Arena<'a>, name: &'a CStr, env: &[&'a CStr]) -> core::result::Result<&'a CStr, Fault<'a>> {
+pub fn find<'a>(
+    arena: &Arena<'a>,
+    name: &'a CStr,
+    env: &[&'a CStr],
+) -> core::result::Result<&'a CStr, Fault<'a>> {
     let fault = |errno: Errno| Fault { op: Op::LookPath, path: name, errno: errno.raw_os_error() };
     if name.to_bytes().contains(&b'/') {
         return executable(name).map(|()| name).map_err(fault);

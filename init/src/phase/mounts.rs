@@ -172,7 +172,8 @@ fn target<'a>(root: BorrowedFd<'_>, mount: &Mount<'a>) -> Result<OwnedFd, Fault<
 
 /// Makes the sealed mounts read-only.
 pub fn seal(sealed: Sealed) -> Result<(), Fault<'static>> {
-    let attributes = MountAttributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits() as u64, ..Default::default() };
+    let attributes =
+        MountAttributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits() as u64, ..Default::default() };
     for mount in sealed {
         sys::mount_setattr(&mount, false, attributes).at(Op::MountSetattr, c"")?;
         shed(mount);

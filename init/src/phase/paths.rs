@@ -84,7 +84,12 @@ impl Masks {
         Ok(())
     }
 
-    fn file<'a>(&mut self, root: BorrowedFd<'_>, target: &OwnedFd, path: &'a CStr) -> Result<bool, Fault<'a>> {
+    fn file<'a>(
+        &mut self,
+        root: BorrowedFd<'_>,
+        target: &OwnedFd,
+        path: &'a CStr,
+    ) -> Result<bool, Fault<'a>> {
         let null = match &mut self.null {
             Some(null) => null,
             slot => slot.insert(null_device(root)?),

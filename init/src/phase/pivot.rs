@@ -5,7 +5,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::failure::{At, Fault, Op};
 
-/// pivot_root(".", "."): the new root on top, the old one under it and then gone. Neither needs a
+/// `pivot_root`(".", "."): the new root on top, the old one under it and then gone. Neither needs a
 /// directory in the image. The old root is private already, so the unmount stays here.
 pub fn switch(root: BorrowedFd<'_>) -> Result<(), Fault<'static>> {
     rustix::process::fchdir(root).at(Op::Chdir, c"/")?;

@@ -5,7 +5,7 @@ use crate::failure::{At, Fault, Op};
 use crate::procfs::Procfs;
 use crate::wire::{Sink, Value};
 
-/// Writes oom_score_adj (proc(5)) where the configuration asks for one.
+/// Writes `oom_score_adj` (proc(5)) where the configuration asks for one.
 pub fn oom_score_adj(procfs: &Procfs, process: &Process<'_>) -> Result<(), Fault<'static>> {
     let Some(score) = process.oom_score_adj else { return Ok(()) };
     let mut text = heapless::Vec::<u8, 16>::new();
@@ -13,7 +13,7 @@ pub fn oom_score_adj(procfs: &Procfs, process: &Process<'_>) -> Result<(), Fault
     procfs.write(c"self/oom_score_adj", &text)
 }
 
-/// PR_SET_NO_NEW_PRIVS: from here on no execve(2) grants anything.
+/// `PR_SET_NO_NEW_PRIVS`: from here on no execve(2) grants anything.
 pub fn no_new_privs(process: &Process<'_>) -> Result<(), Fault<'static>> {
     if !process.no_new_privs {
         return Ok(());

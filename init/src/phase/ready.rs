@@ -77,7 +77,7 @@ fn put(to: BorrowedFd<'_>, kind: Kind, body: &impl Value) -> Result<(), Errno> {
     }
     let mut rest = &frame[..];
     while !rest.is_empty() {
-        match rustix::io::write(&to, rest) {
+        match rustix::io::write(to, rest) {
             Ok(count) => rest = rest.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),

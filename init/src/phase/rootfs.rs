@@ -39,7 +39,7 @@ pub fn attach_root<'a>(root: &Root<'a>) -> Result<OwnedFd, Fault<'a>> {
     Ok(tree)
 }
 
-/// Without CAP_SYS_ADMIN over its own mount namespace the harness cannot clone the tree.
+/// Without `CAP_SYS_ADMIN` over its own mount namespace the harness cannot clone the tree.
 fn open<'a>(root: &Root<'a>) -> Result<OwnedFd, Fault<'a>> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;

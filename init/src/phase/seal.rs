@@ -24,7 +24,7 @@ pub fn raise_ambient(ambient: u64) -> Result<(), Fault<'static>> {
     Ok(())
 }
 
-/// Sets the limits exactly. So late because a low RLIMIT_NOFILE would stop init itself.
+/// Sets the limits exactly. So late because a low `RLIMIT_NOFILE` would stop init itself.
 pub fn limits(limits: &[Rlimit]) -> Result<(), Fault<'static>> {
     for limit in limits {
         sys::set_limit(limit.resource, limit.soft, limit.hard).at(Op::Setrlimit, c"")?;
@@ -45,7 +45,7 @@ pub fn close_all_but(keep: &mut [i32]) -> Result<(), Fault<'static>> {
     sys::close_range(first, u32::MAX).at(Op::CloseRange, c"")
 }
 
-/// Reads ids, groups, capability sets and no_new_privs back from the kernel and holds them against
+/// Reads ids, groups, capability sets and `no_new_privs` back from the kernel and holds them against
 /// the request. The bounding set may be smaller than asked for, never larger.
 #[inline(never)]
 pub fn read_back(status: &OwnedFd, process: &Process<'_>) -> Result<(), Fault<'static>> {
@@ -78,7 +78,7 @@ pub fn read_back(status: &OwnedFd, process: &Process<'_>) -> Result<(), Fault<'s
     if proved == 9 { Ok(()) } else { Err(Fault::check(Op::ReadBack, c"/proc/self/status")) }
 }
 
-/// The kernel sorts the groups (groups_sort), so they are compared as sets of equal size.
+/// The kernel sorts the groups (`groups_sort`), so they are compared as sets of equal size.
 fn same_groups<'w>(words: impl Iterator<Item = &'w [u8]>, groups: &[u32]) -> bool {
     let mut count = 0;
     for word in words {

@@ -10,9 +10,11 @@ pub fn write<'a>(procfs: &Procfs, settings: &[Setting<'a>]) -> Result<(), Fault<
     let mut buffer = Buffer::new();
     for setting in settings {
         let file = path::join(&mut buffer, &[b"sys/", setting.key.to_bytes()]).at(Op::Open, setting.key)?;
-        procfs
-            .write(file, setting.value.to_bytes())
-            .map_err(|fault| Fault { op: fault.op, path: setting.key, errno: fault.errno })?;
+        procfs.write(file, setting.value.to_bytes()).map_err(|fault| Fault {
+            op: fault.op,
+            path: setting.key,
+            errno: fault.errno,
+        })?;
     }
     Ok(())
 }

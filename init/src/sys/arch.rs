@@ -8,6 +8,7 @@ use core::arch::asm;
 /// # Safety
 /// The arguments must satisfy what the manual page of call `nr` says of them.
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::inline_always)] // `sys::open_trimmed` may call nothing.
 #[inline(always)]
 pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
     let out: isize;
@@ -25,6 +26,7 @@ pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
 /// # Safety
 /// The arguments must satisfy what the manual page of call `nr` says of them.
 #[cfg(target_arch = "aarch64")]
+#[allow(clippy::inline_always)] // `sys::open_trimmed` may call nothing.
 #[inline(always)]
 pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
     let out: isize;
@@ -41,6 +43,7 @@ pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
 /// # Safety
 /// The arguments must satisfy what the manual page of call `nr` says of them.
 #[cfg(target_arch = "riscv64")]
+#[allow(clippy::inline_always)] // `sys::open_trimmed` may call nothing.
 #[inline(always)]
 pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
     let out: isize;

@@ -137,7 +137,7 @@ impl<'a, T: Copy> List<'_, 'a, T> {
             // SAFETY: `push` wrote this element and nested lists have given their space back.
             let element = unsafe { source.read() };
             // SAFETY: `take` reserved room for `count` elements below the stack, so no overlap.
-            unsafe { target.add(index).write(element) };
+            unsafe { target.wrapping_add(index).write(element) };
         }
         // SAFETY: all `count` elements were written above, and the arena borrows the memory for 'a.
         Ok(unsafe { slice::from_raw_parts(target, self.count) })

@@ -37,8 +37,9 @@ impl Boot {
         let mut secure = false;
         // SAFETY: auxv is pairs of words and ends with a pair whose first word is AT_NULL, 0.
         while let key @ 1.. = unsafe { auxiliary.read() } {
+            let value = auxiliary.wrapping_add(1);
             // SAFETY: the value follows its key.
-            secure |= key == AT_SECURE && unsafe { auxiliary.add(1).read() } != 0;
+            secure |= key == AT_SECURE && unsafe { value.read() } != 0;
             auxiliary = auxiliary.wrapping_add(2);
         }
         Self { environment: environment.cast(), secure, init_type: InitType::Standard }

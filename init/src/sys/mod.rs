@@ -199,9 +199,8 @@ pub fn map_anonymous(length: usize) -> Result<&'static mut [MaybeUninit<u8>]> {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice aliases nothing.
-    let base = unsafe {
-        mmap_anonymous(core::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, flags)
-    }?;
+    let base =
+        unsafe { mmap_anonymous(core::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
     // SAFETY: the mapping is `length` bytes long, private, and never unmapped.
     Ok(unsafe { core::slice::from_raw_parts_mut(base.cast(), length) })
 }
@@ -210,9 +209,8 @@ pub fn map_anonymous(length: usize) -> Result<&'static mut [MaybeUninit<u8>]> {
 pub fn map_file(file: impl AsFd, length: usize) -> Result<&'static [u8]> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
     // SAFETY: a new mapping at an address of the kernel's choice aliases nothing.
-    let base = unsafe {
-        mmap(core::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file.as_fd(), 0)
-    }?;
+    let base =
+        unsafe { mmap(core::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file.as_fd(), 0) }?;
     // SAFETY: the mapping is `length` bytes long and never unmapped; F_SEAL_WRITE and
     // F_SEAL_SHRINK, checked by the caller, keep its bytes and its length.
     Ok(unsafe { core::slice::from_raw_parts(base.cast(), length) })
@@ -226,7 +224,12 @@ pub fn map_file(file: impl AsFd, length: usize) -> Result<&'static [u8]> {
 /// that page splits the mapping, or the kernel would map its neighbours again at the first fault.
 #[unsafe(link_section = ".text.gate")]
 #[inline(never)]
-pub fn open_trimmed(directory: BorrowedFd<'_>, path: &CStr, image: &Range<usize>, ranges: &[Range<usize>]) -> Result<OwnedFd> {
+pub fn open_trimmed(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    image: &Range<usize>,
+    ranges: &[Range<usize>],
+) -> Result<OwnedFd> {
     const PAGE: usize = 4096;
     const MADV_DONTNEED: usize = 4;
     const MADV_DONTDUMP: usize = 16;

@@ -5,7 +5,9 @@ mod frame;
 mod read;
 mod write;
 
-pub use frame::{BadHeader, HEADER_LENGTH, Header, Kind, MAGIC, MAX_CONFIG, MAX_INLINE, MAX_MESSAGE, VERSION};
+pub use frame::{
+    BadHeader, HEADER_LENGTH, Header, Kind, MAGIC, MAX_CONFIG, MAX_INLINE, MAX_MESSAGE, VERSION,
+};
 pub use read::{Field, Malformed, Object, Reason, Source, read};
 pub use write::{Sink, Value, Writer};
 
