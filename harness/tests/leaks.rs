@@ -9,7 +9,8 @@ use std::path::Path;
 
 use support::{Fixture, Needs, trial};
 
-/// Everything that a container could leave.
+/// Everything that a container could leave; of cgroups and processes what bears its id, since other
+/// programs make some meanwhile.
 struct Host {
     mounts: Vec<String>,
     cgroups: BTreeSet<String>,
@@ -35,10 +36,10 @@ fn look(fixture: &Fixture) -> Host {
     let own = fixture.root().join(".template").display().to_string();
     let mut cgroups = BTreeSet::new();
     below(Path::new("/sys/fs/cgroup"), &mut cgroups);
-    let processes = fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok());
+    cgroups.retain(|path| path.contains(&fixture.id));
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        fs::read_to_string(entry.path().join("cgroup")).ok().filter(|text| text.contains(&fixture.id))
+    });
     Host {
         mounts: lines("/proc/self/mountinfo").into_iter().filter(|line| !line.contains(&own)).collect(),
         cgroups,
@@ -46,7 +47,7 @@ fn look(fixture: &Fixture) -> Host {
             .into_iter()
             .filter(|line| line.contains(&format!("_ses.{}", fixture.id)))
             .collect(),
-        processes: processes.filter(|name| name.contains("init") && name.contains("memfd")).collect(),
+        processes: processes.collect(),
         descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
     }
 }

@@ -239,6 +239,16 @@ impl<T> At<T> for Outcome<T> {
 mod tests {
     use super::*;
 
+    /// The protocol document lists every code under its name.
+    #[test]
+    fn codes_are_documented() {
+        let page = include_str!("../PROTOCOL.md").replace('\n', " ");
+        let names = Phase::ALL.iter().map(|phase| (phase.code(), phase.name()));
+        for (code, name) in names.chain(Op::ALL.iter().map(|op| (op.code(), op.name()))) {
+            assert!(page.contains(&std::format!(" {code} {name}")), "{code} {name}");
+        }
+    }
+
     #[test]
     fn codes_round_trip_and_start_at_one() {
         for (index, phase) in Phase::ALL.iter().enumerate() {
