@@ -74,7 +74,7 @@ codes! {
         Ready = 18, "ready";
         /// Bounding set, groups, ids, cwd, capabilities.
         Finalize = 19, "finalize";
-        /// argv[0] looked up.
+        /// `argv[0]` looked up.
         LookPath = 20, "lookPath";
         /// Blocked on exec.fifo.
         Gate = 21, "gate";

@@ -12,7 +12,7 @@ pub mod failure;
 mod path;
 pub mod phase;
 mod procfs;
-mod standard;
+pub mod standard;
 pub mod sys;
 pub mod wire;
 

@@ -54,9 +54,9 @@ unsafe extern "C" fn memset(target: *mut c_void, byte: c_int, length: usize) -> 
 unsafe extern "C" fn memcpy(target: *mut c_void, source: *const c_void, length: usize) -> *mut c_void {
     for index in 0..length {
         // SAFETY: memcpy's contract: `length` bytes at `source` are readable.
-        let byte = unsafe { source.cast::<u8>().add(index).read_volatile() };
+        let byte = unsafe { source.cast::<u8>().wrapping_add(index).read_volatile() };
         // SAFETY: memcpy's contract: `length` bytes at `target` are writable.
-        unsafe { target.cast::<u8>().add(index).write_volatile(byte) };
+        unsafe { target.cast::<u8>().wrapping_add(index).write_volatile(byte) };
     }
     target
 }
@@ -66,7 +66,7 @@ unsafe extern "C" fn memcpy(target: *mut c_void, source: *const c_void, length: 
 unsafe extern "C" fn memset(target: *mut c_void, byte: c_int, length: usize) -> *mut c_void {
     for index in 0..length {
         // SAFETY: memset's contract: `length` bytes at `target` are writable.
-        unsafe { target.cast::<u8>().add(index).write_volatile(byte as u8) };
+        unsafe { target.cast::<u8>().wrapping_add(index).write_volatile(byte as u8) };
     }
     target
 }
@@ -78,10 +78,10 @@ unsafe extern "C" fn memmove(target: *mut c_void, source: *const c_void, length:
     for step in 0..length {
         let index = if forward { step } else { length - 1 - step };
         // SAFETY: memmove's contract: `length` bytes at `source` are readable.
-        let byte = unsafe { from.add(index).read_volatile() };
+        let byte = unsafe { from.wrapping_add(index).read_volatile() };
         // SAFETY: memmove's contract: `length` bytes at `target` are writable; the direction
         // keeps bytes that are still to be read from being overwritten.
-        unsafe { to.add(index).write_volatile(byte) };
+        unsafe { to.wrapping_add(index).write_volatile(byte) };
     }
     target
 }
@@ -90,9 +90,9 @@ unsafe extern "C" fn memmove(target: *mut c_void, source: *const c_void, length:
 unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, length: usize) -> c_int {
     for index in 0..length {
         // SAFETY: memcmp's contract: `length` bytes at `left` are readable.
-        let one = unsafe { left.cast::<u8>().add(index).read_volatile() };
+        let one = unsafe { left.cast::<u8>().wrapping_add(index).read_volatile() };
         // SAFETY: memcmp's contract: `length` bytes at `right` are readable.
-        let other = unsafe { right.cast::<u8>().add(index).read_volatile() };
+        let other = unsafe { right.cast::<u8>().wrapping_add(index).read_volatile() };
         if one != other {
             return c_int::from(one) - c_int::from(other);
         }
@@ -110,7 +110,7 @@ unsafe extern "C" fn bcmp(left: *const c_void, right: *const c_void, length: usi
 unsafe extern "C" fn strlen(text: *const c_char) -> usize {
     let mut length = 0;
     // SAFETY: strlen's contract: the string ends with a NUL, which this loop does not pass.
-    while unsafe { text.add(length).read_volatile() } != 0 {
+    while unsafe { text.wrapping_add(length).read_volatile() } != 0 {
         length += 1;
     }
     length

@@ -21,7 +21,7 @@ use crate::sys::descriptor;
 ///
 /// `arena` holds the configuration; what is needed after the gate is copied to `rest`, so that
 /// the memory in `spent` can be given back while the container waits.
-pub fn init<'a>(
+pub(crate) fn init<'a>(
     init: &mut Bootstrap,
     config: &InitConfig<'a>,
     arena: &Arena<'a>,

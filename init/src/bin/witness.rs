@@ -37,7 +37,7 @@ unsafe fn argument<'a>(stack: *const usize) -> &'a CStr {
         return c"";
     }
     // SAFETY: argv[1] is the third word, a NUL-terminated string.
-    let text = unsafe { stack.add(2).read() };
+    let text = unsafe { stack.wrapping_add(2).read() };
     // SAFETY: as above; the initial stack lives as long as the process.
     unsafe { CStr::from_ptr(text as *const core::ffi::c_char) }
 }

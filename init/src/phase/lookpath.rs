@@ -1,4 +1,4 @@
-//! argv[0], looked up while a mistake can still be reported by `create`.
+//! `argv[0]`, looked up while a mistake can still be reported by `create`.
 
 use core::ffi::CStr;
 
@@ -9,7 +9,7 @@ use crate::failure::{Fault, Op};
 use crate::path::{self, Buffer};
 use crate::sys::arena::{Arena, Full};
 
-/// The file to execute: argv[0] itself if it holds a slash, else the first match in the
+/// The file to execute: `argv[0]` itself if it holds a slash, else the first match in the
 /// container's PATH. ENOENT, EACCES and EISDIR tell apart what is wrong.
 pub fn find<'a>(
     arena: &Arena<'a>,

@@ -23,25 +23,11 @@ impl Boot {
     /// # Safety
     /// `stack` must be the stack pointer that the kernel gave to the process's first instruction.
     pub unsafe fn new(stack: *const usize) -> Self {
-        const AT_SECURE: usize = 23;
         // SAFETY: the first word is argc; argv, a null, envp, a null and auxv follow.
         let argc = unsafe { stack.read() };
+        let environment = stack.wrapping_add(argc + 2);
         // SAFETY: envp begins after argc words of argv and its null.
-        let environment = unsafe { stack.add(argc + 2) };
-        let mut auxiliary = environment;
-        // SAFETY: envp ends with a null word.
-        while unsafe { auxiliary.read() } != 0 {
-            auxiliary = auxiliary.wrapping_add(1);
-        }
-        auxiliary = auxiliary.wrapping_add(1);
-        let mut secure = false;
-        // SAFETY: auxv is pairs of words and ends with a pair whose first word is AT_NULL, 0.
-        while let key @ 1.. = unsafe { auxiliary.read() } {
-            let value = auxiliary.wrapping_add(1);
-            // SAFETY: the value follows its key.
-            secure |= key == AT_SECURE && unsafe { value.read() } != 0;
-            auxiliary = auxiliary.wrapping_add(2);
-        }
+        let secure = unsafe { is_secure(environment) };
         Self { environment: environment.cast(), secure, init_type: InitType::Standard }
     }
 
@@ -93,6 +79,29 @@ impl Boot {
             entry = entry.wrapping_add(1);
         }
     }
+}
+
+/// Whether execve(2) granted privileges (`AT_SECURE`, getauxval(3)).
+///
+/// # Safety
+/// `environment` must be the initial envp of the process, which the auxiliary vector follows.
+pub unsafe fn is_secure(environment: *const usize) -> bool {
+    const AT_SECURE: usize = 23;
+    let mut auxiliary = environment;
+    // SAFETY: envp ends with a null word.
+    while unsafe { auxiliary.read() } != 0 {
+        auxiliary = auxiliary.wrapping_add(1);
+    }
+    auxiliary = auxiliary.wrapping_add(1);
+    let mut secure = false;
+    // SAFETY: auxv is pairs of words and ends with a pair whose first word is AT_NULL, 0.
+    while let key @ 1.. = unsafe { auxiliary.read() } {
+        let value = auxiliary.wrapping_add(1);
+        // SAFETY: the value follows its key.
+        secure |= key == AT_SECURE && unsafe { value.read() } != 0;
+        auxiliary = auxiliary.wrapping_add(2);
+    }
+    secure
 }
 
 /// Init's memory: untouched pages cost nothing.

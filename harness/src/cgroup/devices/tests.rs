@@ -81,7 +81,7 @@ fn every_shape_of_list_agrees_with_the_reference() {
         seed % limit
     };
     for _ in 0..600 {
-        let rules: Vec<Rule> = (0..1 + random(8))
+        let rules: Vec<Rule> = (0..=random(8))
             .map(|_| {
                 let scope = [Scope::Char, Scope::Block, Scope::Char, Scope::All][random(4) as usize];
                 let wild = scope == Scope::All;
