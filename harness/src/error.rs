@@ -166,6 +166,9 @@ impl Failure {
             (_, Op::VerifyPath, _) => Some("the path changed while it was covered"),
             (_, Op::ReadBack, _) => Some("the kernel's answer differs from the request"),
             (Phase::Clone, Op::Execveat, Errno::ACCESS) => Some("vm.memfd_noexec forbids executable memfds"),
+            (_, Op::MoveMount, Errno::LOOP) => {
+                Some("the source has a file of a mount namespace mounted in it: bind it without rbind")
+            }
             (_, Op::Capset, Errno::PERM) => {
                 Some("the runtime itself does not have all of these capabilities")
             }

@@ -11,7 +11,7 @@ use rustix::process::Pid;
 use super::{number, template};
 use crate::cgroup::Made;
 use crate::error::{Context, Error, Result, describe};
-use crate::plan::{Kind, Namespaces};
+use crate::plan::{Kind, Namespaces, Plan};
 use crate::state::Store;
 use crate::sys;
 
@@ -32,12 +32,14 @@ pub struct Way {
 }
 
 impl Way {
-    /// Chooses by facts, never by configuration: the fast path needs `CAP_SYS_ADMIN` over the host's
-    /// mount namespace and no user namespace.
-    pub fn choose(store: &Store, namespaces: &Namespaces<'_>, privileged: bool) -> Result<Self> {
+    /// Chooses by facts: the fast path needs CAP_SYS_ADMIN over the host's mount namespace, no user
+    /// namespace, and no file system that looks up paths of the host while it is mounted.
+    pub fn choose(store: &Store, plan: &Plan<'_>, privileged: bool) -> Result<Self> {
+        let namespaces = &plan.namespaces;
         let flags = namespaces.new_flags();
         let user = namespaces.is_new(Kind::User);
-        let template = if privileged && !user { template::open(store)? } else { None };
+        let alone = privileged && !user && !plan.needs_host_paths();
+        let template = if alone { template::open(store)? } else { None };
         let late = Kind::Cgroup.flag();
         // Joining from a user namespace gives EPERM, so the network is made by clone3 there.
         let join_network = namespaces.is_new(Kind::Network) && !user;

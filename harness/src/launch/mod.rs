@@ -55,8 +55,15 @@ pub struct Container {
     pub pidfd: Option<OwnedFd>,
     /// How far init is.
     pub page: &'static Page,
-    /// What the launch had open: closed with this value, or by the end of the process.
-    _open: Vec<OwnedFd>,
+    /// What the launch had open: closed by the end of the process, or by `settle`.
+    open: Vec<OwnedFd>,
+}
+
+impl Container {
+    /// Closes what only the launch needed; for those who go on living.
+    pub fn settle(&mut self) {
+        self.open.clear();
+    }
 }
 
 /// Everything that has been made so far; dropped before it is finished, it takes all of it back.
@@ -73,7 +80,7 @@ impl Rollback {
         let cgroup = std::mem::take(&mut self.cgroup);
         open.extend(cgroup.unified);
         open.extend(cgroup.tasks);
-        Ok(Container { state, directory, pidfd: self.child.take(), page, _open: open })
+        Ok(Container { state, directory, pidfd: self.child.take(), page, open })
     }
 }
 
@@ -135,7 +142,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         directory.store(&state, false)?;
         return rollback.finish(state, page, vec![page_file]);
     }
-    let way = child::Way::choose(&store, &plan.namespaces, sources.privileged)?;
+    let way = child::Way::choose(&store, &plan, sources.privileged)?;
     init(Work { plan, sources, joined, way, state, page_file, page }, rollback, options)
 }
 

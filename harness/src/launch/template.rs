@@ -79,7 +79,11 @@ fn pin(directory: &std::path::Path, file: &std::path::Path, attempt: usize) -> r
         let namespace =
             std::thread::scope(|scope| scope.spawn(|| make(attempt)).join().unwrap_or(Err(Errno::CHILD)))?;
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&namespace));
-        rustix::mount::mount_bind(path, file)
+        rustix::mount::mount_bind(path, file)?;
+        // A recursive bind of a directory above leaves it out: a tree with a namespace's file in it
+        // cannot be attached in a container (ELOOP).
+        let unbindable = MountPropagationFlags::REC | MountPropagationFlags::UNBINDABLE;
+        rustix::mount::mount_change(directory, unbindable)
     });
     if pinned.is_err() {
         let _nothing_pinned = rustix::mount::unmount(directory, UnmountFlags::DETACH);

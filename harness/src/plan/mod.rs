@@ -169,6 +169,13 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Whether a mount looks up paths of the host when it is made, as overlay does with its layers.
+    pub fn needs_host_paths(&self) -> bool {
+        const WITHOUT: [&CStr; 8] =
+            [c"", c"proc", c"tmpfs", c"devpts", c"mqueue", c"sysfs", c"cgroup", c"cgroup2"];
+        self.mounts.iter().any(|(mount, _)| !WITHOUT.contains(&mount.kind))
+    }
+
     /// The configuration of init: the plan as it crosses the wire.
     pub fn config<'l>(&'l self, launch: &Launch<'l>) -> InitConfig<'l> {
         let mounts = launch.mounts.split_at(self.early_mounts.min(launch.mounts.len()));

@@ -26,7 +26,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         let container = launch::create(&global.root(), id, &bundle, &options)?;
         return started(&container).map(|()| 0);
     }
-    foreground(&launch::create(&global.root(), id, &bundle, &options)?, !args.has("keep"))
+    let mut container = launch::create(&global.root(), id, &bundle, &options)?;
+    container.settle();
+    foreground(&container, !args.has("keep"))
 }
 
 /// Starts; a container that does not start is removed again.

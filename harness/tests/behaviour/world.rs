@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("world::covered_paths", Needs::Root, covered_paths),
         trial("world::sysctl_and_names", Needs::Root, sysctl),
         trial("world::binds", Needs::Root, binds),
+        trial("world::overlay_and_state_in_a_bind", Needs::Root, overlay),
         trial("world::working_directory", Needs::Root, cwd),
         trial("world::environment", Needs::Root, environment),
         trial("world::keyring", Needs::Root, keyring),
@@ -248,6 +249,32 @@ fn binds() {
     );
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "text\nro\ninner\n0\n"), "{}", ran.stderr);
     assert!(source.join("made").exists());
+}
+
+fn overlay() {
+    let mut fixture = Fixture::script("cat /merged/low; echo up >/merged/up; ls /h/state | busybox wc -l");
+    fixture.create();
+    fixture.call(&["delete", "-f", &fixture.id]).prints("");
+    for name in ["lower", "upper", "work"] {
+        fs::create_dir(fixture.path().join(name)).unwrap();
+    }
+    fs::write(fixture.path().join("lower/low"), "low\n").unwrap();
+    let option = |key: &str, name: &str| format!("{key}={}", fixture.path().join(name).display());
+    // Its layers are paths of the host, looked up when it is mounted.
+    let layers = [option("lowerdir", "lower"), option("upperdir", "upper"), option("workdir", "work")];
+    let above = fixture.path().display().to_string();
+    let mounts = fixture.config["mounts"].as_array_mut().unwrap();
+    mounts
+        .push(json!({ "destination": "/merged", "type": "overlay", "source": "overlay", "options": layers }));
+    // A tree that holds the state directory, and so the template, can be bound as any other.
+    mounts.push(json!({ "destination": "/h", "type": "bind", "source": above, "options": ["rbind", "ro"] }));
+    let ran = fixture.run();
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert!(ran.stdout.starts_with("low\n"), "{}", ran.stdout);
+    assert_eq!(fs::read_to_string(fixture.path().join("upper/up")).unwrap(), "up\n");
+    fixture.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "overlay");
+    fixture.config["process"]["args"] = json!(["ls", "/h/bundle"]);
+    fixture.run().prints("config.json\nrootfs\n");
 }
 
 fn cwd() {

@@ -3,6 +3,8 @@
 
 use core::ffi::CStr;
 
+use rustix::io::Errno;
+
 use crate::failure::{At, Fault, Op};
 use crate::sys;
 
@@ -12,7 +14,11 @@ const KEY_USR_SEARCH: u32 = 0x0008_0000;
 /// Joins the session keyring `name`, makes it searchable, and refuses one that is not ours alone:
 /// a keyring is found by its name, so someone else may have made it first.
 pub fn join(name: &CStr) -> Result<(), Fault<'_>> {
-    let serial = sys::join_session_keyring(name).at(Op::Keyctl, name)?;
+    let serial = match sys::join_session_keyring(name) {
+        // A kernel without keys has none of the caller's either.
+        Err(Errno::NOSYS) => return Ok(()),
+        serial => serial.at(Op::Keyctl, name)?,
+    };
     let mut description = [0; 128];
     let length = sys::describe_key(serial, &mut description).at(Op::Keyctl, name)?;
     let description = description.get(..length).unwrap_or(&description);
