@@ -25,12 +25,19 @@ fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     match carry_out(arguments, &mut global) {
         Ok(status) => status,
         Err(error) => {
-            let text = error.to_string();
+            let text = one_line(&error.to_string());
             log::error(&global, &text);
             eprintln!("error: {text}");
             1
         }
     }
+}
+
+/// Names in messages may hold anything; a message is one line.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|letter| if letter.is_control() { letter.escape_default().collect() } else { vec![letter] })
+        .collect()
 }
 
 fn carry_out(arguments: impl Iterator<Item = OsString>, global: &mut Global) -> Result<u8> {
@@ -40,6 +47,8 @@ fn carry_out(arguments: impl Iterator<Item = OsString>, global: &mut Global) -> 
             Ok(0)
         }
         Command::Run(verb, args) => {
+            // Nothing that is opened from here on may become the container's standard stream.
+            sys::open_missing_streams()?;
             // What the caller left open is not for the container, and modes are to be exact.
             error::Context::host(sys::close_on_exec_from_3(), "close_range", "")?;
             rustix::process::umask(rustix::fs::Mode::empty());

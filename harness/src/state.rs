@@ -42,6 +42,10 @@ pub struct State {
     pub startable: bool,
     /// Its cgroup directories.
     pub cgroups: Vec<PathBuf>,
+    /// Those of them that were made for it: they go with it.
+    pub made: Vec<PathBuf>,
+    /// Whether its processes end with the first one.
+    pub pid_namespace: bool,
 }
 
 /// What a container is doing (runtime-spec, runtime.md, "State").
@@ -124,7 +128,7 @@ impl Store {
         if found.st_uid != rustix::process::geteuid().as_raw() {
             return Err(Error::file(&path, "belongs to another user"));
         }
-        if found.st_mode & 0o022 != 0 && found.st_mode & 0o1000 == 0 {
+        if found.st_mode & 0o022 != 0 {
             return Err(Error::file(&path, "is writable by other users"));
         }
         Ok(Self { path, handle })

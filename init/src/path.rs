@@ -57,24 +57,73 @@ pub fn beneath(directory: impl AsFd, path: &CStr, flags: OFlags) -> Result<Owned
     openat2(directory, path, flags, inside)
 }
 
-/// The directory `path` inside `root`, made with its parents (mode 0755) where missing.
+/// Most symbolic links on the way to a path (path_resolution(7)).
+const LINKS: usize = 40;
+
+/// The directory `path` inside `root`, made with its parents (mode 0755) where missing. A link of
+/// the image that points to nothing yet is followed, inside the root, and its target made.
 pub fn directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
-    let mut prefix = Buffer::new();
-    let mut name = Buffer::new();
-    let mut current = resolve(root, c"/", OFlags::DIRECTORY)?;
-    let mut end = 0;
-    for component in path.split(|byte| *byte == b'/') {
-        end += component.len() + 1;
-        if component.is_empty() {
-            continue;
+    let mut whole = Buffer::new();
+    join(&mut whole, &[path])?;
+    for _ in 0..LINKS {
+        if let Some(made) = walk(root, &mut whole)? {
+            return Ok(made);
         }
-        let whole = path.get(..end - 1).unwrap_or(path);
-        current = match resolve(root, join(&mut prefix, &[whole])?, OFlags::DIRECTORY) {
-            Err(Errno::NOENT) => make_directory(&current, join(&mut name, &[component])?)?,
-            found => found?,
-        };
     }
-    Ok(current)
+    Err(Errno::LOOP)
+}
+
+/// Walks once along `whole`, an absolute path and a NUL. Where a link points to nothing, `whole`
+/// becomes the path with the link replaced by its target, and the answer is `None`.
+#[inline(never)]
+fn walk(root: BorrowedFd<'_>, whole: &mut Buffer) -> Result<Option<OwnedFd>> {
+    let mut scratch = Buffer::new();
+    let mut current = resolve(root, c"/", OFlags::DIRECTORY)?;
+    let mut start = 0;
+    while let Some(rest) = whole.get(start..) {
+        let length = rest.iter().position(|byte| matches!(byte, b'/' | 0)).unwrap_or(rest.len());
+        let end = start + length;
+        let (before, component) =
+            (whole.get(..start).unwrap_or_default(), whole.get(start..end).unwrap_or_default());
+        if !component.is_empty() {
+            let prefix = join(&mut scratch, &[before, component])?;
+            current = match resolve(root, prefix, OFlags::DIRECTORY) {
+                Err(Errno::NOENT) => {
+                    let name = join(&mut scratch, &[component])?;
+                    match make_directory(&current, name) {
+                        Err(Errno::LOOP | Errno::NOTDIR) => {
+                            splice(&current, whole, start, end)?;
+                            return Ok(None);
+                        }
+                        made => made?,
+                    }
+                }
+                found => found?,
+            };
+        }
+        start = end + 1;
+        if whole.get(end).is_none_or(|byte| *byte == 0) {
+            break;
+        }
+    }
+    Ok(Some(current))
+}
+
+/// Puts the target of the link `whole[start..end]`, which lies in `parent`, in its place; an
+/// absolute target begins at the root again.
+#[inline(never)]
+fn splice(parent: &OwnedFd, whole: &mut Buffer, start: usize, end: usize) -> Result<()> {
+    let mut name = Buffer::new();
+    let mut target = Buffer::new();
+    let link = join(&mut name, &[whole.get(start..end).unwrap_or_default()])?;
+    target.resize_default(target.capacity()).map_err(|_| Errno::NAMETOOLONG)?;
+    let length = crate::sys::readlink(parent.as_fd(), link, &mut target)?;
+    target.truncate(length);
+    let before = if target.first() == Some(&b'/') { &[] } else { whole.get(..start).unwrap_or_default() };
+    let after = whole.get(end..whole.len().saturating_sub(1)).unwrap_or_default();
+    join(&mut name, &[before, &target, after])?;
+    core::mem::swap(whole, &mut name);
+    Ok(())
 }
 
 /// The directory `path`, made in a parent that exists and is reached through no symbolic link.
@@ -104,23 +153,37 @@ fn make_directory(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
     openat2(parent, name, OFlags::PATH | OFlags::DIRECTORY, beneath)
 }
 
-/// Splits an absolute path into its directory, opened and made where missing, and the last name.
-pub fn parent<'b>(root: BorrowedFd<'_>, path: &CStr, name: &'b mut Buffer) -> Result<(OwnedFd, &'b CStr)> {
-    let (above, last) = split(path)?;
-    Ok((directory(root, above)?, join(name, &[last])?))
+/// A handle on the file `path` inside `root`, made as an empty one (mode 0644) where missing;
+/// links that point to nothing yet are followed as by [`directory`].
+pub fn file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    let mut whole = Buffer::new();
+    join(&mut whole, &[path.to_bytes()])?;
+    for _ in 0..LINKS {
+        match resolve(root, CStr::from_bytes_with_nul(&whole).map_err(|_| Errno::INVAL)?, OFlags::empty()) {
+            Err(Errno::NOENT) => {}
+            found => return found,
+        }
+        make_file(root, &mut whole)?;
+    }
+    Err(Errno::LOOP)
 }
 
-/// A handle on the file `path` inside `root`, made as an empty one (mode 0644) where missing.
-pub fn file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
-    match resolve(root, path, OFlags::empty()) {
-        Err(Errno::NOENT) => {}
-        found => return found,
-    }
+/// Makes the last component of `whole`; where that is a link to nothing, replaces it in `whole`.
+#[inline(never)]
+fn make_file(root: BorrowedFd<'_>, whole: &mut Buffer) -> Result<()> {
+    let (above, last) = split(CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)?)?;
+    let (start, end) = (above.len(), above.len() + last.len());
+    let parent = directory(root, above)?;
     let mut name = Buffer::new();
-    let (parent, name) = self::parent(root, path, &mut name)?;
+    let last = join(&mut name, &[last])?;
     let exclusive = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::openat(&parent, name, exclusive, Mode::from_raw_mode(0o644)) {
-        Ok(_) | Err(Errno::EXIST) => resolve(root, path, OFlags::empty()),
+    match rustix::fs::openat(&parent, last, exclusive, Mode::from_raw_mode(0o644)) {
+        Ok(_) => Ok(()),
+        // Somebody else's file is found at the next look.
+        Err(Errno::EXIST) => match splice(&parent, whole, start, end) {
+            Err(Errno::INVAL) => Ok(()),
+            done => done,
+        },
         Err(errno) => Err(errno),
     }
 }

@@ -74,7 +74,7 @@ impl Made {
     /// Removes what was made. What is in use by others stays.
     pub fn undo(&self) {
         for directory in &self.directories {
-            let _stays_in_use = remove(directory);
+            let _stays_in_use = remove(directory, Others::Spare);
         }
         for directory in self.above.iter().rev() {
             let _stays_in_use = rustix::fs::rmdir(directory);
@@ -163,7 +163,7 @@ fn tree(directory: &Path) -> Vec<PathBuf> {
 
 /// Sends a signal to every process below `directory` and returns handles on them. A process is
 /// pinned by its pidfd first and must still be listed then: a recycled pid is nobody's.
-pub fn signal_all(directory: &Path, signal: Signal) -> Result<Vec<OwnedFd>> {
+pub fn signal_all(directory: &Path, signal: i32) -> Result<Vec<OwnedFd>> {
     let mut pinned = Vec::new();
     for cgroup in tree(directory) {
         let mut candidates = Vec::new();
@@ -177,7 +177,7 @@ pub fn signal_all(directory: &Path, signal: Signal) -> Result<Vec<OwnedFd>> {
         }
         let still = processes(&cgroup)?;
         for (pid, handle) in candidates.into_iter().filter(|(pid, _)| still.contains(pid)) {
-            match rustix::process::pidfd_send_signal(&handle, signal) {
+            match crate::sys::send_signal(&handle, signal) {
                 Ok(()) => pinned.push(handle),
                 Err(Errno::SRCH) => {}
                 Err(errno) => return Err(errno).host("kill", pid.as_raw_nonzero()),
@@ -187,31 +187,40 @@ pub fn signal_all(directory: &Path, signal: Signal) -> Result<Vec<OwnedFd>> {
     Ok(pinned)
 }
 
-/// Removes a cgroup and all below it; processes that are still there are killed.
-pub fn remove(directory: &Path) -> Result<()> {
-    match rustix::fs::rmdir(directory) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::BUSY) => {}
-        Err(errno) => return Err(errno).host("rmdir", directory.display()),
+/// What to do about processes that are still in a cgroup to be removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Kill them: the container had no pid namespace to take them along.
+    Kill,
+    /// They are not the container's: give up.
+    Spare,
+}
+
+/// Removes a cgroup and those that the container made below it.
+pub fn remove(directory: &Path, others: Others) -> Result<()> {
+    // The last of a pid namespace may still be on its way out.
+    const ATTEMPTS: u32 = 50;
+    for attempt in 0..ATTEMPTS {
+        let mut result = rustix::fs::rmdir(directory);
+        if result == Err(Errno::BUSY) {
+            for cgroup in tree(directory) {
+                result = rustix::fs::rmdir(&cgroup);
+            }
+        }
+        match result {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::BUSY) if others == Others::Kill => {
+                for handle in signal_all(directory, Signal::KILL.as_raw())? {
+                    let mut poll = [PollFd::new(&handle, PollFlags::IN)];
+                    rustix::event::poll(&mut poll, Some(&PATIENCE)).host("poll", directory.display())?;
+                }
+            }
+            Err(Errno::BUSY) if attempt > 0 => std::thread::sleep(std::time::Duration::from_millis(2)),
+            Err(Errno::BUSY) => {}
+            Err(errno) => return Err(errno).host("rmdir", directory.display()),
+        }
     }
-    // Twice: a process may have forked while the list was read.
-    for _ in 0..2 {
-        for handle in signal_all(directory, Signal::KILL)? {
-            let mut poll = [PollFd::new(&handle, PollFlags::IN)];
-            rustix::event::poll(&mut poll, Some(&PATIENCE)).host("poll", directory.display())?;
-        }
-        let mut result = Ok(());
-        for cgroup in tree(directory) {
-            result = match rustix::fs::rmdir(&cgroup) {
-                Ok(()) | Err(Errno::NOENT) => Ok(()),
-                Err(errno) => Err(errno),
-            };
-        }
-        if result != Err(Errno::BUSY) {
-            return result.host("rmdir", directory.display());
-        }
-    }
-    Err(Errno::BUSY).host("rmdir", directory.display())
+    Err(Error::State(format!("cgroup {} is in use by other processes", directory.display())))
 }
 
 /// Opens a directory as a handle.

@@ -16,6 +16,14 @@ pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made)
             format!("cgroup controller {} is not mounted", limit.controller),
         ));
     }
+    // The first rule is this runtime's own; those after the configured ones only allow.
+    let configured = plan.devices.len().saturating_sub(crate::plan::DEFAULT_DEVICES.len());
+    if let Some(at) = beyond(plan.devices.get(..configured).unwrap_or_default()) {
+        return Err(Error::config(
+            format!("/linux/resources/devices/{}", at - 1),
+            "cgroup v1 cannot decide about a part of what an earlier rule decides",
+        ));
+    }
     for controller in controllers {
         let mount = root.join(controller);
         let cpuset = controller.split(',').any(|name| name == "cpuset");
@@ -62,21 +70,79 @@ fn inherit(parent: &Path, directory: &Path) -> Result<()> {
 fn devices(directory: &Path, rules: &[Rule]) -> Result<()> {
     for rule in rules {
         let file = if rule.allow { "devices.allow" } else { "devices.deny" };
-        write(directory, file, &line(*rule))?;
+        for line in lines(*rule) {
+            write(directory, file, &line)?;
+        }
     }
     Ok(())
 }
 
-/// A rule as devices.allow and devices.deny take it.
-fn line(rule: Rule) -> String {
-    let kind = match rule.scope {
-        Scope::All => return "a".into(),
-        Scope::Char => 'c',
-        Scope::Block => 'b',
-    };
+/// The place of the first rule that v1 cannot carry out: it takes back whole entries only, so a
+/// rule against a part of an earlier one would be without effect.
+pub fn beyond(rules: &[Rule]) -> Option<usize> {
+    let whole = |rule: &Rule| rule.scope == Scope::All && rule.access == 7;
+    let base = rules.iter().rposition(whole)?;
+    let allowed = rules.get(base)?.allow;
+    let after = rules.get(base + 1..)?;
+    let meet = |a: Option<u32>, b: Option<u32>| a.is_none() || b.is_none() || a == b;
+    let at = after.iter().enumerate().position(|(index, rule)| {
+        rule.allow == allowed
+            && after.iter().take(index).any(|earlier| {
+                let scopes =
+                    earlier.scope == rule.scope || earlier.scope == Scope::All || rule.scope == Scope::All;
+                let same =
+                    earlier.scope == rule.scope && earlier.major == rule.major && earlier.minor == rule.minor;
+                earlier.allow != allowed
+                    && earlier.access & rule.access != 0
+                    && scopes
+                    && meet(earlier.major, rule.major)
+                    && meet(earlier.minor, rule.minor)
+                    && !same
+            })
+    })?;
+    Some(base + 1 + at)
+}
+
+/// A rule as devices.allow and devices.deny take it; `a` always means every access.
+fn lines(rule: Rule) -> Vec<String> {
+    match rule.scope {
+        Scope::All if rule.access == 7 => vec!["a".into()],
+        Scope::All => vec![line('c', rule), line('b', rule)],
+        Scope::Char => vec![line('c', rule)],
+        Scope::Block => vec![line('b', rule)],
+    }
+}
+
+fn line(kind: char, rule: Rule) -> String {
     let number = |number: Option<u32>| number.map_or_else(|| "*".into(), |number| number.to_string());
     let letters = [(2, 'r'), (4, 'w'), (1, 'm')];
     let access: String =
         letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, letter)| letter).collect();
     format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(allow: bool, scope: Scope, major: Option<u32>, access: u32) -> Rule {
+        Rule { allow, scope, major, minor: None, access }
+    }
+
+    #[test]
+    fn rules_become_lines() {
+        assert_eq!(lines(rule(true, Scope::All, None, 7)), ["a"]);
+        assert_eq!(lines(rule(true, Scope::All, None, 2)), ["c *:* r", "b *:* r"]);
+        assert_eq!(lines(rule(true, Scope::Char, Some(1), 6)), ["c 1:* rw"]);
+    }
+
+    #[test]
+    fn what_version_1_cannot_do_is_found() {
+        let deny = rule(false, Scope::All, None, 7);
+        let chars = rule(true, Scope::Char, None, 7);
+        assert_eq!(beyond(&[deny, chars, rule(false, Scope::Char, Some(1), 7)]), Some(2));
+        assert_eq!(beyond(&[deny, chars, rule(false, Scope::Char, None, 4)]), None);
+        assert_eq!(beyond(&[deny, chars, rule(false, Scope::Block, None, 4)]), None);
+        assert_eq!(beyond(&[rule(true, Scope::All, None, 7), rule(false, Scope::Char, None, 4)]), None);
+    }
 }

@@ -85,6 +85,8 @@ pub struct Start<'s> {
     pub inherit: &'s [RawFd],
     /// Shared page.
     pub page: &'static Page,
+    /// Share the memory until init is executed.
+    pub share: bool,
 }
 
 /// The child's own copy: valid for the life of the process, made before the clone.
@@ -122,8 +124,11 @@ pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
         ]),
         page: start.page,
     }));
-    let how =
-        sys::Clone { namespaces: start.way.clone, cgroup: start.cgroup.unified.as_ref().map(AsFd::as_fd) };
+    let how = sys::Clone {
+        namespaces: start.way.clone,
+        share: start.share,
+        cgroup: start.cgroup.unified.as_ref().map(AsFd::as_fd),
+    };
     // A handler of ours must not run in the child, on memory that is also the parent's.
     let mask = sys::block_signals().host("sigprocmask", "")?;
     let spawned = sys::spawn(&how, context, main);

@@ -119,18 +119,20 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         // Loading a policy takes privileges that making device nodes takes as well.
         plan.cgroup.devices.clear();
     }
-    let joined = namespaces::open(&plan.namespaces)?;
+    let joined = namespaces::open(&plan)?;
     let store = Store::make(root)?;
     let mut rollback = Rollback { directory: Some(store.claim(id)?), cgroup: Made::default(), child: None };
     let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
     let mut state = describe(&plan, id, bundle);
     state.cgroups = cgroup::directories(&plan.cgroup, &facts);
+    state.made = state.cgroups.iter().filter(|path| !path.exists()).cloned().collect();
     directory.store(&state, true)?;
     match Made::new(&plan.cgroup, &facts) {
         Ok(made) => rollback.cgroup = made,
         // An ordinary user who asked for no limits gets a container without a cgroup.
         Err(_) if !sources.privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
             state.cgroups.clear();
+            state.made.clear();
         }
         Err(error) => return Err(error),
     }
@@ -196,6 +198,7 @@ fn init(work: Work<'_>, mut rollback: Rollback, options: &Options) -> Result<Con
         state: state_directory,
         inherit: &inherit,
         page,
+        share: !plan.cgroup.limits.iter().any(|limit| limit.controller == "memory"),
     })?;
     drop(theirs);
     let child = rollback.child.insert(pidfd);
@@ -267,6 +270,8 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
         owner: rustix::process::geteuid().as_raw(),
         startable: true,
         cgroups: Vec::new(),
+        made: Vec::new(),
+        pid_namespace: plan.namespaces.is_new(Kind::Pid),
     }
 }
 

@@ -4,14 +4,14 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Error, Result, describe, lossy};
-use crate::plan::{Kind, Namespaces};
+use crate::plan::{Kind, Plan};
 use crate::sys;
 
 /// Opens every namespace to join, in joining order.
-pub fn open(namespaces: &Namespaces<'_>) -> Result<Vec<(OwnedFd, Kind)>> {
+pub fn open(plan: &Plan<'_>) -> Result<Vec<(OwnedFd, Kind)>> {
     let mut opened = Vec::new();
     for kind in Kind::ALL {
-        for namespace in namespaces.joined().filter(|namespace| namespace.kind == kind) {
+        for namespace in plan.namespaces.joined().filter(|namespace| namespace.kind == kind) {
             let path = namespace.path.unwrap_or_default();
             let wrong = |reason: &str| {
                 Error::config(
@@ -23,11 +23,26 @@ pub fn open(namespaces: &Namespaces<'_>) -> Result<Vec<(OwnedFd, Kind)>> {
             let file =
                 rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| wrong(&describe(errno)))?;
             match sys::namespace_kind(&file) {
-                Ok(found) if found == kind.flag() => opened.push((file, kind)),
+                Ok(found) if found == kind.flag() => {
+                    if plan.changes(kind) && is_own(&file, kind) {
+                        return Err(wrong("is the runtime's own, which the configuration would change"));
+                    }
+                    opened.push((file, kind));
+                }
                 Ok(_) => return Err(wrong("is of another kind")),
                 Err(_) => return Err(wrong("is no namespace")),
             }
         }
     }
     Ok(opened)
+}
+
+/// Whether a namespace is the one that the runtime itself is in.
+fn is_own(file: &OwnedFd, kind: Kind) -> bool {
+    let name = match kind {
+        Kind::Network => "net",
+        kind => kind.name(),
+    };
+    let own = rustix::fs::stat(format!("/proc/self/ns/{name}"));
+    rustix::fs::fstat(file).is_ok_and(|found| own.is_ok_and(|own| own.st_ino == found.st_ino))
 }

@@ -54,7 +54,11 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
     let phase = directory.page().and_then(Page::phase);
     match frame.split_first() {
         Some((b'0', [])) if phase == Some(Phase::Exec) => Ok(()),
-        Some((b'0', [])) | None => Err(Error::Died { phase, how: "ended".into() }),
+        Some((b'0', [])) | None => Err(Error::State(format!(
+            "init of container {:?} ended in phase {} before its process was started",
+            state.id,
+            phase.map_or("unknown", Phase::name)
+        ))),
         Some((b'0', rest)) => Err(Error::Init(handshake::failure(rest)?)),
         Some(_) => Err(Error::Protocol("garbage in exec.fifo".into())),
     }

@@ -34,7 +34,7 @@ pub const LINKS: [Link<'static>; 5] = [
     Link { path: c"/dev/ptmx", target: c"pts/ptmx" },
 ];
 
-/// Plans the devices; none where `/dev` is the host's by a bind mount.
+/// Plans the devices; none below `/dev` where that is the host's by a bind mount.
 pub fn plan<'a>(
     arena: &'a Bump,
     linux: &Linux<'_>,
@@ -73,6 +73,9 @@ pub fn plan<'a>(
             gid: device.gid.unwrap_or(0),
             source: c"",
         };
+        if dev_is_bound && path.starts_with("/dev/") {
+            continue;
+        }
         // A device of the configuration takes the place of a default one of the same name.
         plan.retain(|other| other.path != made.path);
         plan.push(made);

@@ -18,7 +18,7 @@ use crate::spec::{Spec, Text, Unsupported};
 
 #[cfg(test)]
 pub use cgroup::Limit;
-pub use cgroup::{Cgroup, Rule, Scope};
+pub use cgroup::{Cgroup, DEFAULT as DEFAULT_DEVICES, Rule, Scope};
 pub use mounts::OPTIONS as MOUNT_OPTIONS;
 pub use namespaces::{Kind, Namespaces};
 pub use process::without_groups;
@@ -169,6 +169,12 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Whether names or kernel parameters of a namespace are set.
+    pub fn changes(&self, kind: Kind) -> bool {
+        let names = kind == Kind::Uts && !(self.hostname.is_empty() && self.domainname.is_empty());
+        names || self.sysctl.iter().any(|setting| sysctl::owner_of(setting.key) == Some(kind))
+    }
+
     /// Whether a mount looks up paths of the host when it is made, as overlay does with its layers.
     pub fn needs_host_paths(&self) -> bool {
         const WITHOUT: [&CStr; 8] =
@@ -290,6 +296,7 @@ fn refuse_unsupported(spec: &Spec<'_>) -> Result<()> {
     if let Some(memory) = &resources.memory {
         refuse("/linux/resources/memory/kernel", memory.kernel)?;
         refuse("/linux/resources/memory/kernelTCP", memory.kernel_tcp)?;
+        refuse("/linux/resources/memory/useHierarchy", Unsupported(memory.use_hierarchy == Some(false)))?;
         refuse("/linux/resources/memory/checkBeforeUpdate", memory.check_before_update)?;
     }
     if let Some(cpu) = &resources.cpu {

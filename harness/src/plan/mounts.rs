@@ -351,7 +351,7 @@ pub fn paths<'a>(
 /// Whether `/dev` is bound from elsewhere; then its nodes are none of this runtime's business.
 pub fn dev_is_bound(spec: &Spec<'_>) -> bool {
     spec.mounts.iter().flatten().any(|mount| {
-        clean(&mount.destination).as_deref() == Some("/dev")
+        clean(&format!("/{}", &*mount.destination)).as_deref() == Some("/dev")
             && (mount.kind.as_deref() == Some("bind")
                 || mount.options.iter().flatten().any(|option| matches!(&**option, "bind" | "rbind")))
     })

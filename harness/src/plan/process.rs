@@ -77,7 +77,7 @@ pub fn plan<'a>(
         keep_groups: false,
         umask,
         no_new_privs: process.no_new_privileges.unwrap_or(false),
-        capabilities: capabilities(process.capabilities.as_ref(), warnings),
+        capabilities: capabilities(process.capabilities.as_ref(), warnings)?,
         rlimits: rlimits(arena, process.rlimits.as_deref().unwrap_or_default())?,
         oom_score_adj: score,
         parent_death_signal: 0,
@@ -125,8 +125,8 @@ fn name<'e>(entry: &'e Text<'_>) -> &'e str {
 
 /// Absent means none. Unknown names warn and grant nothing; so does an ambient capability that is
 /// not both permitted and inheritable, which the kernel would refuse to raise.
-fn capabilities(sets: Option<&spec::Capabilities<'_>>, warnings: &mut Vec<String>) -> Capabilities {
-    let Some(sets) = sets else { return Capabilities::default() };
+fn capabilities(sets: Option<&spec::Capabilities<'_>>, warnings: &mut Vec<String>) -> Result<Capabilities> {
+    let Some(sets) = sets else { return Ok(Capabilities::default()) };
     let mut set = |pointer: &str, names: &Option<Vec<Text<'_>>>| {
         let mut bits = 0;
         for (index, name) in names.iter().flatten().enumerate() {
@@ -147,6 +147,12 @@ fn capabilities(sets: Option<&spec::Capabilities<'_>>, warnings: &mut Vec<String
         inheritable: set("inheritable", &sets.inheritable),
         ambient: set("ambient", &sets.ambient),
     };
+    if plan.effective & !plan.permitted != 0 {
+        return Err(Error::config(
+            "/process/capabilities/effective",
+            "holds capabilities that are not permitted",
+        ));
+    }
     let raised = plan.ambient & plan.permitted & plan.inheritable;
     if raised != plan.ambient {
         warnings.push(
@@ -155,7 +161,7 @@ fn capabilities(sets: Option<&spec::Capabilities<'_>>, warnings: &mut Vec<String
         );
         plan.ambient = raised;
     }
-    plan
+    Ok(plan)
 }
 
 fn rlimits<'a>(arena: &'a Bump, limits: &[spec::Rlimit<'_>]) -> Result<&'a [Rlimit]> {

@@ -56,6 +56,12 @@ fn components(key: &str) -> Option<Vec<String>> {
     parts.iter().all(good).then_some(parts)
 }
 
+/// The kind of namespace that a planned parameter belongs to.
+pub fn owner_of(path: &std::ffi::CStr) -> Option<Kind> {
+    let parts: Vec<String> = path.to_str().ok()?.split('/').map(str::to_owned).collect();
+    owner(&parts)
+}
+
 fn owner(components: &[String]) -> Option<Kind> {
     let dotted = components.join(".");
     match components.first()?.as_str() {

@@ -16,11 +16,13 @@ const STACK: usize = 64 * 1024;
 pub struct Clone<'c> {
     /// `CLONE_NEW*` flags.
     pub namespaces: u32,
+    /// Share the memory. Not under a memory limit: the OOM killer takes all who share it.
+    pub share: bool,
     /// cgroup v2 directory to start in.
     pub cgroup: Option<BorrowedFd<'c>>,
 }
 
-/// Starts a child that shares the memory and calls `main(context)`. Returns its pid and pidfd.
+/// Starts a child, which shares the memory where asked to, and calls `main(context)`. Returns its pid and pidfd.
 ///
 /// All signals must be blocked. The child must make system calls only: no allocation, no locks,
 /// nothing of libc, whose thread-local data it shares.
@@ -36,7 +38,8 @@ pub fn spawn<T: Sync>(
     let stack =
         unsafe { mmap_anonymous(std::ptr::null_mut(), STACK, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
     let mut pidfd: i32 = -1;
-    let mut flags = u64::from(raw::CLONE_VM | raw::CLONE_PIDFD | how.namespaces);
+    let share = if how.share { raw::CLONE_VM } else { 0 };
+    let mut flags = u64::from(share | raw::CLONE_PIDFD | how.namespaces);
     if how.cgroup.is_some() {
         flags |= raw::CLONE_INTO_CGROUP;
     }

@@ -27,6 +27,22 @@ pub fn borrow(number: RawFd) -> BorrowedFd<'static> {
     init_core::sys::descriptor(number)
 }
 
+/// Opens /dev/null in the place of standard streams that the caller has closed.
+pub fn open_missing_streams() -> crate::error::Result<()> {
+    use crate::error::Context;
+    use rustix::event::{PollFd, PollFlags, Timespec};
+    use rustix::fs::{Mode, OFlags};
+    let mut streams = [0, 1, 2].map(|number| PollFd::from_borrowed_fd(borrow(number), PollFlags::empty()));
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut streams, Some(&now)).host("poll", "standard streams")?;
+    for _ in streams.iter().filter(|stream| stream.revents().contains(PollFlags::NVAL)) {
+        // The lowest free number, so in order.
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).host("open", "/dev/null")?;
+        std::mem::forget(null);
+    }
+    Ok(())
+}
+
 /// Marks every descriptor from 3 up close-on-exec: what the caller left open is not for the
 /// container (`close_range(2)`).
 pub fn close_on_exec_from_3() -> Result<()> {
@@ -83,6 +99,13 @@ pub fn execute(image: impl AsFd, argv: &Vector, envp: &Vector) -> Errno {
         Ok(_) => Errno::NOSYS,
         Err(errno) => errno,
     }
+}
+
+/// pidfd_send_signal(2) of any signal number; real-time signals have no name in rustix.
+pub fn send_signal(process: impl AsFd, signal: i32) -> Result<()> {
+    let args = [process.as_fd().as_raw_fd() as usize, signal as usize, 0, 0, 0];
+    // SAFETY: the call takes numbers; siginfo is null.
+    check(unsafe { syscall(raw::__NR_pidfd_send_signal, args) }).map(drop)
 }
 
 /// prlimit(2): soft and hard limit of a process, 0 being the caller.

@@ -22,7 +22,10 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     match directory.load() {
         Ok(state) => remove(&directory, &state, force)?,
         // Nothing is known about its process or cgroup, so neither is touched.
-        Err(_) if force => directory.remove()?,
+        Err(error) if force => {
+            eprintln!("warning: {error}; its process and cgroup, if any, are left alone");
+            directory.remove()?;
+        }
         Err(error) => return Err(error),
     }
     Ok(0)
@@ -47,8 +50,9 @@ pub fn remove(directory: &Directory, state: &State, force: bool) -> Result<()> {
             return Err(Error::State(format!("container {:?} does not end after SIGKILL", state.id)));
         }
     }
-    for cgroup in &state.cgroups {
-        cgroup::remove(cgroup)?;
+    let others = if state.pid_namespace { cgroup::Others::Spare } else { cgroup::Others::Kill };
+    for cgroup in &state.made {
+        cgroup::remove(cgroup, others)?;
     }
     directory.remove()
 }

@@ -1,12 +1,13 @@
 //! `kill`.
 
 use rustix::io::Errno;
-use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
 use crate::state::{self, Status};
-use crate::{cgroup, signal};
+use crate::{cgroup, signal, sys};
+
+const KILL: i32 = 9;
 
 /// Sends a signal to a container's process, or to all of its processes.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
@@ -14,11 +15,12 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let number = signal::parse(args.text(1)?.unwrap_or("TERM"))?;
     let directory = state::find(&global.root(), id)?;
     let state = directory.load()?;
+    // Without a pid namespace the others would outlive their first process.
     let all = args.has("all");
-    if all && number != 0 {
+    if number != 0 && (all || number == KILL && !state.pid_namespace) {
         let mut reached = 0;
         for cgroup in state.cgroups.iter().take(1) {
-            reached += cgroup::signal_all(cgroup, named(number)?)?.len();
+            reached += cgroup::signal_all(cgroup, number)?.len();
         }
         if reached > 0 {
             return Ok(0);
@@ -33,14 +35,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     if number == 0 {
         return Ok(0);
     }
-    match pidfd_send_signal(&process, named(number)?) {
+    match sys::send_signal(&process, number) {
         Ok(()) => Ok(0),
         Err(Errno::SRCH) => Err(gone()),
         Err(errno) => Err(errno).host("kill", state.pid),
     }
-}
-
-fn named(number: i32) -> Result<Signal> {
-    Signal::from_named_raw(number)
-        .ok_or_else(|| Error::Usage(format!("{} cannot be sent", signal::name(number))))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::delete;
 use crate::cli::{Args, Global};
@@ -56,8 +56,8 @@ fn wait(container: &Container) -> Result<u8> {
     let Some(process) = &container.pidfd else { return Ok(0) };
     loop {
         let signal = sys::next_signal().host("sigwaitinfo", "")?;
-        match Signal::from_named_raw(signal) {
-            Some(Signal::CHILD) => {
+        match signal {
+            signal if signal == Signal::CHILD.as_raw() => {
                 let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
                 let ended = rustix::process::waitid(WaitId::PidFd(process.as_fd()), options);
                 if let Some(status) = ended.host("waitid", container.state.pid)? {
@@ -67,11 +67,10 @@ fn wait(container: &Container) -> Result<u8> {
                     return Ok(code.unwrap_or(1) as u8);
                 }
             }
-            Some(signal) => match pidfd_send_signal(process, signal) {
+            signal => match sys::send_signal(process, signal) {
                 Ok(()) | Err(Errno::SRCH) => {}
                 Err(errno) => return Err(errno).host("kill", container.state.pid),
             },
-            None => {}
         }
     }
 }

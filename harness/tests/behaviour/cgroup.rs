@@ -20,6 +20,9 @@ pub fn trials() -> Vec<Trial> {
     vec![
         v1("cgroup::limits_on_v1", limits_on_v1),
         v1("cgroup::failure_leaves_nothing", failure_leaves_nothing),
+        v1("cgroup::policies_on_v1", policies_on_v1),
+        v1("cgroup::out_of_memory", out_of_memory),
+        v1("cgroup::others_are_spared", others_are_spared),
         trial("cgroup::devices_are_denied_by_default", Needs::Root, devices),
         trial("cgroup::version_2", Needs::Cgroup2, version_2),
         trial("cgroup::devices_on_version_2", Needs::Cgroup2, devices_2),
@@ -73,6 +76,54 @@ fn failure_leaves_nothing() {
         assert!(!controller.path().join("harness-fails").exists(), "{controller:?}");
     }
     fixture.assert_gone();
+}
+
+fn policies_on_v1() {
+    let mut fixture = Fixture::script("cat /sys/fs/cgroup/devices/devices.list | busybox head -n 2");
+    fixture.config["linux"]["resources"]["devices"] =
+        json!([{ "allow": false, "access": "rwm" }, { "allow": true, "access": "r" }]);
+    fixture.run().prints("c *:* rm\nb *:* rm\n");
+    fixture.config["linux"]["resources"]["devices"] = json!([
+        { "allow": true, "type": "c", "access": "rwm" }, { "allow": false, "type": "c", "major": 1, "minor": 11, "access": "rwm" },
+    ]);
+    fixture.write();
+    fixture.verb("create").fails_with(
+        "config.json: /linux/resources/devices/1: cgroup v1 cannot decide about a part of what an earlier rule decides",
+    );
+    fixture.assert_gone();
+}
+
+fn out_of_memory() {
+    let mut fixture = Fixture::script("true");
+    // Too little even for init: the container ends, the runtime lives to tell.
+    fixture.config["linux"]["resources"]["memory"] = json!({ "limit": 4096 });
+    fixture.write();
+    let failed = fixture.verb("create");
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert!(
+        failed.stderr.starts_with("error: init was killed for lack of memory (OOM) "),
+        "{}",
+        failed.stderr
+    );
+    fixture.assert_gone();
+}
+
+fn others_are_spared() {
+    let mut outer = Fixture::script("true");
+    let mut inner = Fixture::script("sleep 100");
+    outer.config["linux"]["cgroupsPath"] = json!(format!("/{}", outer.id));
+    inner.config["linux"]["cgroupsPath"] = json!(format!("/{}/inner", outer.id));
+    outer.create();
+    inner.create();
+    inner.verb("start").prints("");
+    outer.verb("start").prints("");
+    outer.await_status("stopped");
+    let refused = outer.verb("delete");
+    assert!(refused.stderr.ends_with("is in use by other processes\n"), "{}", refused.stderr);
+    assert_eq!(inner.status(), "running");
+    inner.call(&["delete", "-f", &inner.id]).prints("");
+    outer.verb("delete").prints("");
+    outer.assert_gone();
 }
 
 const PROBE: &str = "busybox mknod /dev/shm/disk b 8 0; busybox mknod /dev/shm/kmsg c 1 11; echo x >/dev/null && echo null; \

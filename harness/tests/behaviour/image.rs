@@ -14,6 +14,7 @@ pub fn trials() -> Vec<Trial> {
         trial("image::program", Needs::Root, program),
         trial("image::linked_directories_are_refused", Needs::Root, linked_directories),
         trial("image::links_stay_inside", Needs::Root, links_stay_inside),
+        trial("image::links_to_nothing_are_followed", Needs::Root, dangling),
         trial("image::mounts_do_not_reach_procfs_by_a_link", Needs::Root, link_to_procfs),
         trial("image::null_device_is_proved", Needs::Root, null_device),
     ]
@@ -108,6 +109,32 @@ fn links_stay_inside() {
     mounts.extend([bind("/inside"), bind("/up/data"), bind("/new/deep/er")]);
     fixture.run().prints("data\nfile\n");
     assert_eq!(fs::read_dir(canary.path()).unwrap().count(), 0);
+    fixture.assert_gone();
+}
+
+fn dangling() {
+    let mut fixture = Fixture::script(
+        "cat /etc/resolv.conf; busybox readlink /etc/resolv.conf; ls /run /data; busybox pwd",
+    );
+    fs::create_dir(fixture.rootfs().join("etc")).unwrap();
+    symlink("../run/stub/resolv.conf", fixture.rootfs().join("etc/resolv.conf")).unwrap();
+    symlink("/run", fixture.rootfs().join("a")).unwrap();
+    symlink("data", fixture.rootfs().join("w")).unwrap();
+    symlink("self", fixture.rootfs().join("self")).unwrap();
+    fs::write(fixture.path().join("resolv"), "nameserver\n").unwrap();
+    let source = fixture.path().join("resolv");
+    let mounts = fixture.config["mounts"].as_array_mut().unwrap();
+    mounts.push(
+        json!({ "destination": "/etc/resolv.conf", "type": "bind", "source": source, "options": ["bind"] }),
+    );
+    mounts.push(json!({ "destination": "/a/b/c", "type": "tmpfs", "source": "x" }));
+    fixture.config["process"]["cwd"] = json!("/w/x");
+    fixture.run().prints("nameserver\n../run/stub/resolv.conf\n/data:\nx\n\n/run:\nb\nstub\n/data/x\n");
+    let mounts = fixture.config["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({ "destination": "/self/x", "type": "tmpfs", "source": "x" }));
+    fixture.write();
+    let failed = fixture.verb("create");
+    assert!(failed.stderr.starts_with("error: init: mounts: open /self/x: "), "{}", failed.stderr);
     fixture.assert_gone();
 }
 

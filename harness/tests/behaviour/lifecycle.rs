@@ -20,6 +20,8 @@ pub fn trials() -> Vec<Trial> {
         trial("lifecycle::damaged_state", Needs::Root, damaged_state),
         trial("lifecycle::list", Needs::Root, list),
         trial("lifecycle::gate", Needs::Root, gate),
+        trial("lifecycle::real_time_signals", Needs::Root, real_time),
+        trial("lifecycle::closed_streams", Needs::Root, closed_streams),
     ]
 }
 
@@ -228,4 +230,38 @@ fn gate() {
     fs::remove_file(&fifo).unwrap();
     fs::write(&fifo, "0").unwrap();
     fixture.verb("start").fails_with(&format!("{}: not the fifo that create made", fifo.display()));
+}
+
+fn real_time() {
+    let fixture = Fixture::script("trap 'exit 9' RTMIN+3; while :; do sleep 0.05; done");
+    fixture.write();
+    fixture.create();
+    fixture.verb("start").prints("");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    fixture.call(&["kill", &fixture.id, "SIGRTMIN+3"]).prints("");
+    // Whatever the shell makes of it, the signal is a real one.
+    fixture.call(&["kill", &fixture.id, "64"]).prints("");
+    fixture.call(&["delete", "-f", &fixture.id]).prints("");
+}
+
+fn closed_streams() {
+    let fixture =
+        Fixture::script("busybox readlink /proc/self/fd/0; busybox readlink /proc/self/fd/2; ls /proc/self/fd | busybox wc -l");
+    fixture.write();
+    let output = fixture.path().join("output");
+    let script = format!(
+        "exec {} --root {} run {} <&- >{} 2>&-",
+        crate::support::binary().display(),
+        fixture.root().display(),
+        fixture.id,
+        output.display()
+    );
+    let ran = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(fixture.bundle())
+        .status()
+        .unwrap();
+    assert_eq!(ran.code(), Some(0));
+    // 0, 1, 2, and the directory that ls reads.
+    assert_eq!(fs::read_to_string(output).unwrap(), "/dev/null\n/dev/null\n4\n");
 }

@@ -339,6 +339,15 @@ fn joined() {
     fixture.verb("create").fails_with(&format!(
         "config.json: /linux/namespaces/2/path: network namespace /proc/{pid}/ns/ipc: is of another kind"
     ));
+    // The runtime's own, by path, is no way to change the host.
+    fixture.config["linux"]["namespaces"][3] = json!({ "type": "uts", "path": "/proc/self/ns/uts" });
+    fixture.config["linux"]["namespaces"][2] = namespace("network", "net");
+    fixture.config["hostname"] = json!("other");
+    fixture.write();
+    fixture.verb("create").fails_with(
+        "config.json: /linux/namespaces/3/path: uts namespace /proc/self/ns/uts: is the runtime's own, which the configuration would change",
+    );
+    fixture.config["hostname"] = json!("");
     fixture.config["linux"]["namespaces"][2] = json!({ "type": "network", "path": "/etc/passwd" });
     fixture.write();
     fixture

@@ -44,7 +44,7 @@ pub fn apply<'a>(
 }
 
 /// Mounts that become read-only once everything below them is made.
-pub type Sealed = heapless::Vec<OwnedFd, 16>;
+pub type Sealed = heapless::Vec<OwnedFd, 256>;
 
 /// Init's procfs, and whether it is the container's `/proc` yet.
 pub struct Handle {

@@ -144,6 +144,13 @@ pub fn statx(directory: BorrowedFd<'_>, path: &CStr, flags: u32) -> Result<raw::
     Ok(unsafe { found.assume_init() })
 }
 
+/// readlinkat(2): the length of the target, which has no NUL.
+pub fn readlink(directory: BorrowedFd<'_>, path: &CStr, buffer: &mut [u8]) -> Result<usize> {
+    let args = [directory.as_raw_fd() as usize, text(path), buffer.as_mut_ptr() as usize, buffer.len(), 0];
+    // SAFETY: the kernel reads the path and writes at most buffer.len() bytes into the buffer.
+    check(unsafe { syscall(raw::__NR_readlinkat, args) })
+}
+
 /// `rt_sigprocmask(2)`: blocks no signal any more.
 pub fn unblock_signals() -> Result<()> {
     let none: u64 = 0;
