@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::error::{Context, Error, Result};
-use crate::plan::{Cgroup, Facts};
+use crate::plan::{Cgroup, Facts, Limit};
 
 /// Where cgroup file systems are mounted.
 pub const MOUNT: &str = "/sys/fs/cgroup";
@@ -119,6 +119,12 @@ fn write(directory: &Path, file: &str, value: &str) -> Result<()> {
     std::fs::File::from(handle)
         .write_all(value.as_bytes())
         .host("write", format_args!("{value:?} to {}", path.display()))
+}
+
+/// Writes a limit; a value that the kernel refuses is a mistake of config.json.
+fn write_limit(directory: &Path, limit: &Limit) -> Result<()> {
+    write(directory, limit.file, &limit.value)
+        .map_err(|error| Error::config(limit.pointer, error.to_string()))
 }
 
 fn read(directory: &Path, file: &str) -> Result<String> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{Made, read, write};
+use super::{Made, read, write, write_limit};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Cgroup, Rule, Scope};
 
@@ -39,7 +39,7 @@ pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made)
         for limit in
             plan.limits.iter().filter(|limit| controller.split(',').any(|name| name == limit.controller))
         {
-            write(&directory, limit.file, &limit.value)?;
+            write_limit(&directory, limit)?;
         }
         if controller.split(',').any(|name| name == "devices") {
             devices(&directory, &plan.devices)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Made, open_directory, read_short, write};
+use super::{Made, open_directory, read_short, write, write_limit};
 use crate::error::{Error, Result};
 use crate::plan::Cgroup;
 
@@ -37,7 +37,7 @@ pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
         Ok(())
     })?;
     for limit in &plan.limits {
-        write(&directory, limit.file, &limit.value)?;
+        write_limit(&directory, limit)?;
     }
     made.unified = Some(open_directory(&directory)?);
     Ok(())

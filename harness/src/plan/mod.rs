@@ -16,9 +16,7 @@ use init_core::config::{Device, InitConfig, Layer, Link, Mount, Network, Process
 use crate::error::{Error, Result};
 use crate::spec::{Spec, Text, Unsupported};
 
-#[cfg(test)]
-pub use cgroup::Limit;
-pub use cgroup::{Cgroup, DEFAULT as DEFAULT_DEVICES, Rule, Scope};
+pub use cgroup::{Cgroup, DEFAULT as DEFAULT_DEVICES, Limit, Rule, Scope};
 pub use mounts::OPTIONS as MOUNT_OPTIONS;
 pub use namespaces::{Kind, Namespaces};
 pub use process::without_groups;

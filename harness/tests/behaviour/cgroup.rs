@@ -68,7 +68,7 @@ fn failure_leaves_nothing() {
     let failed = fixture.verb("create");
     assert_eq!(failed.code, Some(1));
     assert!(
-        failed.stderr.starts_with("error: write \"4000\" to /sys/fs/cgroup/cpuset/harness-fails/"),
+        failed.stderr.starts_with("error: config.json: /linux/resources/cpu/cpus: write \"4000\" to /sys/fs/cgroup/cpuset/harness-fails/"),
         "{}",
         failed.stderr
     );

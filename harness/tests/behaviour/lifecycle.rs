@@ -245,8 +245,9 @@ fn real_time() {
 }
 
 fn closed_streams() {
-    let fixture =
-        Fixture::script("busybox readlink /proc/self/fd/0; busybox readlink /proc/self/fd/2; ls /proc/self/fd | busybox wc -l");
+    let fixture = Fixture::script(
+        "busybox readlink /proc/self/fd/0; busybox readlink /proc/self/fd/2; ls /proc/self/fd | busybox wc -l",
+    );
     fixture.write();
     let output = fixture.path().join("output");
     let script = format!(

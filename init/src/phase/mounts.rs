@@ -96,7 +96,10 @@ pub fn filesystem<'a>(
 
 fn new<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
     let made = filesystem(mount.kind, mount.options, attributes(mount))
-        .map_err(|fault| Fault { path: mount.target, ..fault })?;
+        // A parameter goes by its own name, everything else by the place of the mount.
+        .map_err(
+            |fault| if fault.path == mount.kind { Fault { path: mount.target, ..fault } } else { fault },
+        )?;
     if mount.propagation != 0 {
         let attributes = MountAttributes { propagation: mount.propagation, ..MountAttributes::default() };
         sys::mount_setattr(&made, false, attributes).at(Op::MountSetattr, mount.target)?;

@@ -272,8 +272,8 @@ pub fn open_trimmed(
 /// The part of the stack that calls have used and left behind.
 pub fn used_stack() -> Range<usize> {
     const DEEPEST: usize = 64 * 1024;
-    // Room for the frames of the caller's next calls, and the red zone below them (System V ABI).
-    const NEXT: usize = 2048;
+    // Room for the frame of the caller's next call, and the red zone below it (System V ABI).
+    const NEXT: usize = 512;
     let here = 0u8;
     let top = (&raw const here as usize).saturating_sub(NEXT);
     top.saturating_sub(DEEPEST)..top
