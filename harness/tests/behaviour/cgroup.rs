@@ -185,7 +185,7 @@ fn version_2() {
     );
     let ran = in_cgroup2(
         &fixture,
-        "$H create $ID && cat /sys/fs/cgroup/$ID/cgroup.procs | wc -l && $H start $ID && sleep 0.3 && $H delete $ID && ls -d /sys/fs/cgroup/$ID || echo gone",
+        "$H create $ID && cat /sys/fs/cgroup/$ID/cgroup.procs | wc -l && $H start $ID && until $H delete $ID 2>/dev/null; do sleep 0.05; done && ls -d /sys/fs/cgroup/$ID || echo gone",
     );
     assert_eq!(ran.stdout, "1\n0::/\n1\nro\ngone\n", "{}", ran.stderr);
 }

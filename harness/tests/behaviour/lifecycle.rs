@@ -26,7 +26,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn whole() {
-    let mut fixture = Fixture::script("trap 'exit 3' TERM; while :; do sleep 0.05; done");
+    let mut fixture = Fixture::script("trap 'exit 3' TERM; touch /ready; while :; do sleep 0.05; done");
+    fixture.config["root"]["readonly"] = json!(false);
     fixture.config["annotations"] = json!({ "org.example": "x" });
     let pid = fixture.create();
     let bundle = fixture.bundle().display().to_string();
@@ -38,7 +39,8 @@ fn whole() {
     fixture.verb("start").prints("");
     assert_eq!(fixture.status(), "running");
     assert_ne!(fixture.cgroups(), Vec::<std::path::PathBuf>::new());
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    // As the first process of its namespace it ignores what it has no handler for.
+    fixture.await_file("ready");
     fixture.call(&["kill", &fixture.id, "SIGTERM"]).prints("");
     fixture.await_status("stopped");
     assert!(fixture.state().get("pid").is_none());

@@ -183,6 +183,15 @@ impl Fixture {
         }
     }
 
+    /// Waits for a file in the root file system.
+    pub fn await_file(&self, name: &str) {
+        let start = Instant::now();
+        while !self.rootfs().join(name).exists() {
+            assert!(start.elapsed() < LIMIT, "no {name}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Nothing is left: no state, no cgroup, no process of this container.
     pub fn assert_gone(&self) {
         let entries: Vec<_> = fs::read_dir(self.root())
