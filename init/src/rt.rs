@@ -1,7 +1,9 @@
 //! What a program without libc needs: an entry point, a panic handler, and the memory functions
 //! that the prebuilt `core` calls. Binaries only; the library's tests run with std.
 
-use core::arch::{asm, global_asm};
+#[cfg(target_arch = "x86_64")]
+use core::arch::asm;
+use core::arch::global_asm;
 use core::ffi::{c_char, c_int, c_void};
 
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +26,13 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 /// Named by the prebuilt `core`, never called: panics abort.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
+
+/// Asked for CPU features by the constructors of compiler-rt's atomics, which are never run here.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(no_mangle)]
+extern "C" fn getauxval(_: usize) -> usize {
+    0
+}
 
 #[cfg(target_arch = "x86_64")]
 #[unsafe(no_mangle)]
