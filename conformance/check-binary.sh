@@ -51,9 +51,8 @@ none "init relocations" "$(readelf -rW $init | grep -v 'no relocations' | grep .
 none "harness interpreter" "$(readelf -lW "$harness" | grep INTERP || true)"
 
 # The same program with its symbols.
-cargo --quiet init --locked --bin init --target-dir target/symbols --config 'profile.init.strip=false' 2>/dev/null ||
-    cargo --quiet build -p init --bin init --features freestanding --profile init --locked \
-        --target-dir target/symbols --config 'profile.init.strip=false'
+cargo --quiet build -p init --bin init --features freestanding --profile init --locked \
+    --target-dir target/symbols --config 'profile.init.strip=false'
 symbols=$(find target/symbols -path '*init/init' -type f | head -n 1)
 none "init heap" "$(nm -C "$symbols" | grep -E '__rust_alloc|malloc' || true)"
 none "init core::fmt" "$(nm -C "$symbols" | grep 'core::fmt' || true)"

@@ -65,7 +65,7 @@ fn build(workspace: &Path, out: &Path) -> String {
     target
 }
 
-/// Variables that would make the nested build another one than `cargo init` by hand.
+/// Variables that would make the nested build another one than the same call by hand.
 fn belongs_to_the_outer_build(name: &str) -> bool {
     const KEPT: [&str; 8] = [
         "CARGO_HOME",

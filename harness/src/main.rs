@@ -8,6 +8,7 @@ mod error;
 mod launch;
 mod log;
 mod plan;
+mod process;
 mod signal;
 mod spec;
 mod state;

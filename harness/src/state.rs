@@ -6,14 +6,16 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use init_core::failure::Phase;
 use init_core::sys::page::{PAGE_LENGTH, Page};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
+use crate::process::start_time;
 
 /// What is stored about a container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,6 +78,7 @@ impl Status {
 /// The file names of a container's directory.
 const STATE: &str = "state.json";
 const FIFO: &str = "exec.fifo";
+const NEW: &str = "state.json.new";
 const PAGE: &str = "page";
 
 /// Holds an id against `[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}`.
@@ -198,7 +201,6 @@ impl Directory {
 
     /// Writes the state: the first one in place, later ones as a new file renamed over it.
     pub fn store(&self, state: &State, first: bool) -> Result<()> {
-        const NEW: &str = "state.json.new";
         let text = serde_json::to_vec(state).map_err(|error| Error::file(&self.path, error.to_string()))?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let name = if first { STATE } else { NEW };
@@ -269,20 +271,18 @@ impl Directory {
         }
     }
 
-    /// The page that init shares; `None` where it cannot be had any more.
-    pub fn page(&self) -> Option<&'static Page> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    /// How far init says it is: the first word of the shared page.
+    pub fn phase(&self) -> Option<Phase> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let page = rustix::fs::openat(&self.handle, PAGE, flags, Mode::empty()).ok()?;
-        let length = rustix::fs::fstat(&page).ok()?.st_size;
-        if length < PAGE_LENGTH as i64 {
-            return None;
-        }
-        init_core::sys::map_page(&page).ok()
+        let mut word = [0; 4];
+        let length = rustix::io::read(&page, &mut word).ok()?;
+        Phase::from_code(u32::from_ne_bytes(word)).filter(|_| length == word.len())
     }
 
     /// Removes the directory and what `create` and `start` put there.
     pub fn remove(&self) -> Result<()> {
-        for name in [FIFO, PAGE, STATE, "state.json.new"] {
+        for name in [FIFO, PAGE, STATE, NEW] {
             match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno).host("unlink", self.path.join(name).display()),
@@ -310,24 +310,6 @@ pub fn pin(state: &State) -> Result<Option<OwnedFd>> {
         handle => handle.host("pidfd_open", state.pid)?,
     };
     Ok((start_time(state.pid) == Some(state.start_time)).then_some(handle))
-}
-
-/// Start time of a process that is not dead (proc(5)): `None` for none, or a zombie.
-pub fn start_time(pid: i32) -> Option<u64> {
-    let path = format!("/proc/{pid}/stat");
-    let file = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut buffer = [0; 1024];
-    let length = rustix::io::read(&file, &mut buffer).ok()?;
-    let text = buffer.get(..length)?;
-    // The name in parentheses may hold anything.
-    let after = text.iter().rposition(|byte| *byte == b')')?;
-    let fields = std::str::from_utf8(text.get(after + 1..)?).ok()?;
-    let mut fields = fields.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X" | "x") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
 }
 
 #[cfg(test)]

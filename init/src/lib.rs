@@ -78,15 +78,8 @@ pub fn start_initialization(mut boot: Boot, memory: Memory) -> i32 {
         Ok(init) => init,
         Err(fault) => return complain(&fault),
     };
-    let bounds = |range: Range<*const u8>| range.start as usize..range.end as usize;
-    let spent = Spent {
-        image: memory.image,
-        memory: [
-            memory.arena.as_ptr_range().start as usize..memory.arena.as_ptr_range().end as usize,
-            bounds(memory.message.as_ptr_range()),
-            0..0,
-        ],
-    };
+    let spent =
+        Spent { image: memory.image, memory: [addresses(memory.arena), addresses(memory.message), 0..0] };
     let fault = match receive(&mut init, memory.arena, memory.message) {
         Ok((config, arena)) => match boot.init_type {
             InitType::Standard => standard::init(&mut init, &config, &arena, &Arena::new(memory.rest), spent),
@@ -95,6 +88,11 @@ pub fn start_initialization(mut boot: Boot, memory: Memory) -> i32 {
     };
     init.report(&fault);
     1
+}
+
+fn addresses<T>(memory: &[T]) -> Range<usize> {
+    let range = memory.as_ptr_range();
+    range.start as usize..range.end as usize
 }
 
 /// Environment and descriptors; the environment is cleared where it lies, for /proc/PID/environ.

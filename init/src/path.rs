@@ -137,7 +137,7 @@ pub fn child_directory(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
 }
 
 /// The part of an absolute path up to its last slash, and what follows.
-fn split(path: &CStr) -> Result<(&[u8], &[u8])> {
+pub fn split(path: &CStr) -> Result<(&[u8], &[u8])> {
     let path = path.to_bytes();
     let slash = path.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
     let (above, last) = path.split_at_checked(slash + 1).ok_or(Errno::INVAL)?;

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::error::{Context, Result};
 use crate::launch::image::WITNESS;
 use crate::plan::Kind;
-use crate::{launch, sys, verb};
+use crate::process::wait_gone;
+use crate::{sys, verb};
 
 /// The tmpfs.
 pub struct Arena {
@@ -62,7 +63,7 @@ fn mount(kind: &str, target: &Path) -> Result<()> {
 pub fn wait_for(pid: i32) -> Result<()> {
     let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
     match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(process) => launch::wait_gone(process, None).map(drop),
+        Ok(process) => wait_gone(process, None).map(drop),
         Err(_) => Ok(()),
     }
 }

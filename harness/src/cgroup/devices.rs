@@ -8,10 +8,8 @@ use std::collections::BTreeMap;
 
 use rbpf::insn_builder::{Arch, BpfCode, Cond, Instruction, IntoBytes, MemSize, Source};
 
-use crate::plan::{Rule, Scope};
+use crate::plan::{EVERY, Rule, Scope, base};
 
-/// All accesses: mknod, read, write.
-const EVERY: u32 = 7;
 /// `BPF_DEVCG_DEV_BLOCK` of linux/bpf.h.
 const BLOCK: u32 = 1;
 /// `BPF_DEVCG_DEV_CHAR`.
@@ -52,8 +50,7 @@ pub fn compile(rules: &[Rule]) -> Option<Vec<u8>> {
     if rules.is_empty() {
         return None;
     }
-    let whole = |rule: &Rule| rule.scope == Scope::All && rule.access == EVERY;
-    let base = rules.iter().rposition(whole);
+    let base = base(rules);
     let allowed = base.and_then(|base| rules.get(base)).is_some_and(|rule| rule.allow);
     let rest = rules.get(base.map_or(0, |base| base + 1)..).unwrap_or_default();
     // Allowing more changes nothing once everything is allowed.

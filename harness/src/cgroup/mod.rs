@@ -7,7 +7,6 @@ mod v2;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -15,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::error::{Context, Error, Result};
 use crate::plan::{Cgroup, Facts, Limit};
+use crate::process::{PATIENCE, wait_gone};
 
 /// Where cgroup file systems are mounted.
 pub const MOUNT: &str = "/sys/fs/cgroup";
@@ -22,8 +22,6 @@ pub const MOUNT: &str = "/sys/fs/cgroup";
 const CGROUP_MAGIC: i64 = 0x0027_e0eb;
 /// `CGROUP2_SUPER_MAGIC`.
 const CGROUP2_MAGIC: i64 = 0x6367_7270;
-/// How long processes that were killed may take to go.
-const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// A cgroup that was made for a container, with what the child needs to enter it.
 #[derive(Default)]
@@ -81,18 +79,19 @@ impl Made {
         }
     }
 
-    /// Makes `path` below `root`, and notes what did not exist before. A leaf that exists with
+    /// Makes `path` below `root`, calls `entered` with each parent and child on the way, and notes
+    /// what did not exist before. A leaf that exists with
     /// processes in it belongs to somebody else.
     fn directory(
         &mut self,
         root: &Path,
         path: &str,
-        entered: &mut dyn FnMut(&Path) -> Result<()>,
+        entered: &mut dyn FnMut(&Path, &Path) -> Result<()>,
     ) -> Result<PathBuf> {
         let mut current = root.to_path_buf();
         let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
         while let Some(part) = parts.next() {
-            entered(&current)?;
+            let parent = current.clone();
             current.push(part);
             let leaf = parts.peek().is_none();
             match rustix::fs::mkdir(&current, Mode::from_raw_mode(0o755)) {
@@ -106,16 +105,23 @@ impl Made {
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno).host("mkdir", current.display()),
             }
+            entered(&parent, &current)?;
         }
         Ok(current)
     }
 }
 
+/// Opens a file of a cgroup; the path is for messages.
+fn open(directory: &Path, file: &str, flags: OFlags) -> Result<(OwnedFd, PathBuf)> {
+    let path = directory.join(file);
+    let handle =
+        rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty()).host("open", path.display())?;
+    Ok((handle, path))
+}
+
 /// Writes a file of a cgroup, in one write(2).
 fn write(directory: &Path, file: &str, value: &str) -> Result<()> {
-    let path = directory.join(file);
-    let handle = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .host("open", path.display())?;
+    let (handle, path) = open(directory, file, OFlags::WRONLY)?;
     std::fs::File::from(handle)
         .write_all(value.as_bytes())
         .host("write", format_args!("{value:?} to {}", path.display()))
@@ -128,9 +134,7 @@ fn write_limit(directory: &Path, limit: &Limit) -> Result<()> {
 }
 
 fn read(directory: &Path, file: &str) -> Result<String> {
-    let path = directory.join(file);
-    let handle = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .host("open", path.display())?;
+    let (handle, path) = open(directory, file, OFlags::RDONLY)?;
     let mut text = String::new();
     std::fs::File::from(handle).read_to_string(&mut text).host("read", path.display())?;
     Ok(text)
@@ -138,9 +142,7 @@ fn read(directory: &Path, file: &str) -> Result<String> {
 
 /// The first bytes of a short file, in one read(2).
 fn read_short(directory: &Path, file: &str) -> Result<String> {
-    let path = directory.join(file);
-    let handle = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .host("open", path.display())?;
+    let (handle, path) = open(directory, file, OFlags::RDONLY)?;
     let mut buffer = [0; 512];
     let length = rustix::io::read(&handle, &mut buffer).host("read", path.display())?;
     Ok(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned())
@@ -217,8 +219,7 @@ pub fn remove(directory: &Path, others: Others) -> Result<()> {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::BUSY) if others == Others::Kill => {
                 for handle in signal_all(directory, Signal::KILL.as_raw())? {
-                    let mut poll = [PollFd::new(&handle, PollFlags::IN)];
-                    rustix::event::poll(&mut poll, Some(&PATIENCE)).host("poll", directory.display())?;
+                    wait_gone(&handle, Some(PATIENCE))?;
                 }
             }
             Err(Errno::BUSY) if attempt > 0 => std::thread::sleep(std::time::Duration::from_millis(2)),

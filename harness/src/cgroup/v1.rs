@@ -6,11 +6,12 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{Made, read, write, write_limit};
 use crate::error::{Context, Error, Result};
-use crate::plan::{Cgroup, Rule, Scope};
+use crate::plan::{Cgroup, EVERY, MKNOD, READ, Rule, Scope, WRITE, base};
 
 /// Makes the directories, writes limits and device policy, and opens what the child writes to.
 pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made) -> Result<()> {
-    if let Some(limit) = plan.limits.iter().find(|limit| hierarchy(controllers, limit.controller).is_none()) {
+    let mounted = |name: &str| controllers.iter().any(|hierarchy| holds(hierarchy, name));
+    if let Some(limit) = plan.limits.iter().find(|limit| !mounted(limit.controller)) {
         return Err(Error::config(
             limit.pointer,
             format!("cgroup controller {} is not mounted", limit.controller),
@@ -26,22 +27,14 @@ pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made)
     }
     for controller in controllers {
         let mount = root.join(controller);
-        let cpuset = controller.split(',').any(|name| name == "cpuset");
-        let mut parent: Option<std::path::PathBuf> = None;
-        let directory =
-            made.directory(&mount, &plan.path, &mut |above| match parent.replace(above.to_path_buf()) {
-                Some(before) if cpuset => inherit(&before, above),
-                _ => Ok(()),
-            })?;
-        if let Some(parent) = parent.filter(|_| cpuset) {
-            inherit(&parent, &directory)?;
-        }
-        for limit in
-            plan.limits.iter().filter(|limit| controller.split(',').any(|name| name == limit.controller))
-        {
+        let cpuset = holds(controller, "cpuset");
+        let directory = made.directory(&mount, &plan.path, &mut |parent, child| {
+            if cpuset { inherit(parent, child) } else { Ok(()) }
+        })?;
+        for limit in plan.limits.iter().filter(|limit| holds(controller, limit.controller)) {
             write_limit(&directory, limit)?;
         }
-        if controller.split(',').any(|name| name == "devices") {
+        if holds(controller, "devices") {
             devices(&directory, &plan.devices)?;
         }
         let tasks = directory.join("tasks");
@@ -52,8 +45,9 @@ pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made)
     Ok(())
 }
 
-fn hierarchy<'c>(controllers: &'c [String], name: &str) -> Option<&'c String> {
-    controllers.iter().find(|controller| controller.split(',').any(|one| one == name))
+/// Whether a hierarchy, `cpu,cpuacct` say, holds a controller.
+fn holds(hierarchy: &str, controller: &str) -> bool {
+    hierarchy.split(',').any(|name| name == controller)
 }
 
 /// A new cpuset is empty and takes no process before it has CPUs and memory nodes (cpusets(7)).
@@ -80,8 +74,7 @@ fn devices(directory: &Path, rules: &[Rule]) -> Result<()> {
 /// The place of the first rule that v1 cannot carry out: it takes back whole entries only, so a
 /// rule against a part of an earlier one would be without effect.
 pub fn beyond(rules: &[Rule]) -> Option<usize> {
-    let whole = |rule: &Rule| rule.scope == Scope::All && rule.access == 7;
-    let base = rules.iter().rposition(whole)?;
+    let base = base(rules)?;
     let allowed = rules.get(base)?.allow;
     let after = rules.get(base + 1..)?;
     let meet = |a: Option<u32>, b: Option<u32>| a.is_none() || b.is_none() || a == b;
@@ -106,7 +99,7 @@ pub fn beyond(rules: &[Rule]) -> Option<usize> {
 /// A rule as devices.allow and devices.deny take it; `a` always means every access.
 fn lines(rule: Rule) -> Vec<String> {
     match rule.scope {
-        Scope::All if rule.access == 7 => vec!["a".into()],
+        Scope::All if rule.access == EVERY => vec!["a".into()],
         Scope::All => vec![line('c', rule), line('b', rule)],
         Scope::Char => vec![line('c', rule)],
         Scope::Block => vec![line('b', rule)],
@@ -115,7 +108,7 @@ fn lines(rule: Rule) -> Vec<String> {
 
 fn line(kind: char, rule: Rule) -> String {
     let number = |number: Option<u32>| number.map_or_else(|| "*".into(), |number| number.to_string());
-    let letters = [(2, 'r'), (4, 'w'), (1, 'm')];
+    let letters = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
     let access: String =
         letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, letter)| letter).collect();
     format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))

@@ -23,7 +23,7 @@ pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
     let on: Vec<String> =
         WANTED.iter().filter(|name| available.contains(name)).map(|name| format!("+{name}")).collect();
     let on = on.join(" ");
-    let directory = made.directory(root, &plan.path, &mut |above| {
+    let directory = made.directory(root, &plan.path, &mut |above, _| {
         if on.is_empty() || write(above, "cgroup.subtree_control", &on).is_ok() {
             return Ok(());
         }

@@ -8,10 +8,11 @@ use init_core::sys::page::Page;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::process::Pid;
 
-use super::{number, template};
+use super::template;
 use crate::cgroup::Made;
 use crate::error::{Context, Error, Result, describe};
 use crate::plan::{Kind, Namespaces, Plan};
+use crate::process::number;
 use crate::state::Store;
 use crate::sys;
 

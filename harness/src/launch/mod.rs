@@ -18,14 +18,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
 use init_core::sys::page::Page;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::cgroup::{self, Made};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Kind, Launch, Plan};
+use crate::process::{number, start_time};
 use crate::state::{Directory, State, Store};
 use crate::sys;
 
@@ -125,10 +125,14 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
     let mut state = describe(&plan, id, bundle);
     state.cgroups = cgroup::directories(&plan.cgroup, &facts);
+    // A forecast, for `delete` after a create that does not come back; then the truth.
     state.made = state.cgroups.iter().filter(|path| !path.exists()).cloned().collect();
     directory.store(&state, true)?;
     match Made::new(&plan.cgroup, &facts) {
-        Ok(made) => rollback.cgroup = made,
+        Ok(made) => {
+            state.made.clone_from(&made.directories);
+            rollback.cgroup = made;
+        }
         // An ordinary user who asked for no limits gets a container without a cgroup.
         Err(_) if !sources.privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
             state.cgroups.clear();
@@ -237,8 +241,7 @@ fn converse(
     }
     raise_limits(plan, state.pid)?;
     // The state before the process may go on: killed here, `delete` still finds everything.
-    state.start_time =
-        crate::state::start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
+    state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
     directory.store(state, false)?;
     if let Some(file) = &options.pid_file {
         write_pid_file(file, state.pid)?;
@@ -299,8 +302,7 @@ fn make_network(init: &mut handshake::Init<'_>, come_back: bool) -> Result<Optio
     Ok(home)
 }
 
-/// Loads and attaches the device policy. An ordinary user's cgroup, where it has one, may refuse:
-/// that is an error like any other, since a policy that is not in force is none.
+/// Loads and attaches the device policy.
 fn attach_devices(cgroup: &OwnedFd, program: &[u8]) -> Result<()> {
     let program = sys::load_device_program(program).host("load", "device program")?;
     sys::attach_device_program(cgroup, &program).host("attach", "device program")
@@ -334,28 +336,8 @@ fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     })
 }
 
-/// Waits until the process of a pidfd has ended; `false` if that takes longer than `limit`.
-pub fn wait_gone(pidfd: impl AsFd, limit: Option<Timespec>) -> Result<bool> {
-    let mut poll = [PollFd::new(&pidfd, PollFlags::IN)];
-    loop {
-        match rustix::event::poll(&mut poll, limit.as_ref()) {
-            Err(rustix::io::Errno::INTR) => {}
-            done => return done.host("poll", "pidfd").map(|ready| ready > 0),
-        }
-    }
-}
-
 /// A path for the kernel.
 fn c_path<'a>(arena: &'a Bump, path: &Path) -> Result<&'a std::ffi::CStr> {
-    let bytes = path.as_os_str().as_bytes();
-    let copy = arena.alloc_slice_fill_copy(bytes.len() + 1, 0);
-    if let Some(head) = copy.get_mut(..bytes.len()) {
-        head.copy_from_slice(bytes);
-    }
-    std::ffi::CStr::from_bytes_with_nul(copy).map_err(|_| Error::file(path, "contains a NUL"))
-}
-
-/// A process id, as a number.
-pub fn number(pid: Pid) -> i32 {
-    pid.as_raw_nonzero().get()
+    crate::plan::c_string(arena, path.as_os_str().as_bytes())
+        .ok_or_else(|| Error::file(path, "contains a NUL"))
 }

@@ -1,14 +1,13 @@
 //! Opening the gate.
 
 use init_core::failure::Phase;
-use init_core::sys::page::Page;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 use super::handshake;
 use crate::error::{Context, Error, Result};
-use crate::state::{Directory, State, Status, pin};
+use crate::state::{Directory, State, pin};
 
 /// Starts a created container's process and returns once it has been executed.
 pub fn start(directory: &Directory, state: &State) -> Result<()> {
@@ -16,13 +15,8 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
         return Err(Error::State(format!("container {:?} has no process to start", state.id)));
     }
     let stopped = || Error::State(format!("cannot start container {:?}: it has stopped", state.id));
-    match directory.status(state) {
-        Status::Created => {}
-        Status::Creating => {
-            return Err(Error::State(format!("container {:?} is still being created", state.id)));
-        }
-        Status::Running => return Err(running(&state.id)),
-        Status::Stopped => return Err(stopped()),
+    if state.pid == 0 {
+        return Err(Error::State(format!("container {:?} is still being created", state.id)));
     }
     let process = pin(state)?.ok_or_else(stopped)?;
     let gate = match directory.open_gate() {
@@ -51,7 +45,7 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
             return Err(Error::Protocol("too much in exec.fifo".into()));
         }
     }
-    let phase = directory.page().and_then(Page::phase);
+    let phase = directory.phase();
     match frame.split_first() {
         Some((b'0', [])) if phase == Some(Phase::Exec) => Ok(()),
         Some((b'0', [])) | None => Err(Error::State(format!(

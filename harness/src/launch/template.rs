@@ -20,21 +20,22 @@ use crate::sys;
 /// Directory below `--root`; no id begins with a dot.
 const DIRECTORY: &str = ".template";
 const FILE: &str = "mnt";
+const LOCK: &str = ".template.lock";
 
 /// How often to try to pin a new namespace. A bind of it must point to a namespace with a higher
 /// number than the binder's, and every CPU hands out numbers from a batch of its own.
 const ATTEMPTS: usize = 64;
 
-fn place(store: &Store) -> (PathBuf, PathBuf) {
+/// The namespace's file, the lock, and the directory that the file is in.
+fn place(store: &Store) -> [PathBuf; 3] {
     let directory = store.path().join(DIRECTORY);
-    let file = directory.join(FILE);
-    (directory, file)
+    [directory.join(FILE), store.path().join(LOCK), directory]
 }
 
 /// The template, made where it is missing. `None` where this kernel does not let it be pinned:
 /// the serial path does without.
 pub fn open(store: &Store) -> Result<Option<OwnedFd>> {
-    let (directory, file) = place(store);
+    let [file, lock, directory] = place(store);
     if let Some(found) = existing(&file) {
         return Ok(Some(found));
     }
@@ -43,7 +44,6 @@ pub fn open(store: &Store) -> Result<Option<OwnedFd>> {
         Err(errno) => return Err(errno).host("mkdir", directory.display()),
     }
     // One maker at a time; whoever waited finds the work done.
-    let lock = store.path().join(DIRECTORY.to_owned() + ".lock");
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let lock_file =
         rustix::fs::open(&lock, flags, Mode::from_raw_mode(0o600)).host("open", lock.display())?;
@@ -120,25 +120,24 @@ fn make(attempt: usize) -> rustix::io::Result<OwnedFd> {
     Ok(namespace)
 }
 
-/// Removes the template; whether there was one.
-pub fn remove(store: &Store) -> Result<bool> {
-    let (directory, file) = place(store);
-    let mut found = false;
+/// Removes the template, if there is one.
+pub fn remove(store: &Store) -> Result<()> {
+    let [file, lock, directory] = place(store);
     loop {
         match rustix::mount::unmount(&directory, UnmountFlags::DETACH) {
-            Ok(()) => found = true,
+            Ok(()) => {}
             Err(Errno::INVAL | Errno::NOENT) => break,
             Err(errno) => return Err(errno).host("umount", directory.display()),
         }
     }
-    for path in [&file, &store.path().join(DIRECTORY.to_owned() + ".lock")] {
-        match rustix::fs::unlink(path) {
+    for path in [file, lock] {
+        match rustix::fs::unlink(&path) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno).host("unlink", path.display()),
         }
     }
     match rustix::fs::rmdir(&directory) {
-        Ok(()) | Err(Errno::NOENT) => Ok(found),
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno).host("rmdir", directory.display()),
     }
 }

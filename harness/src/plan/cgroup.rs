@@ -63,7 +63,13 @@ pub const MKNOD: u32 = 1;
 pub const READ: u32 = 2;
 /// `BPF_DEVCG_ACC_WRITE`.
 pub const WRITE: u32 = 4;
-const EVERY: u32 = MKNOD | READ | WRITE;
+/// Every access.
+pub const EVERY: u32 = MKNOD | READ | WRITE;
+
+/// The place of the last rule about everything: what stands before it is without effect.
+pub fn base(rules: &[Rule]) -> Option<usize> {
+    rules.iter().rposition(|rule| rule.scope == Scope::All && rule.access == EVERY)
+}
 
 const fn rule(allow: bool, scope: Scope, major: Option<u32>, minor: Option<u32>, access: u32) -> Rule {
     Rule { allow, scope, major, minor, access }

@@ -16,7 +16,7 @@ use init_core::config::{Device, InitConfig, Layer, Link, Mount, Network, Process
 use crate::error::{Error, Result};
 use crate::spec::{Spec, Text, Unsupported};
 
-pub use cgroup::{Cgroup, DEFAULT as DEFAULT_DEVICES, Limit, Rule, Scope};
+pub use cgroup::{Cgroup, DEFAULT as DEFAULT_DEVICES, EVERY, Limit, MKNOD, READ, Rule, Scope, WRITE, base};
 pub use mounts::OPTIONS as MOUNT_OPTIONS;
 pub use namespaces::{Kind, Namespaces};
 pub use process::without_groups;
@@ -215,11 +215,16 @@ pub(crate) fn text<'a>(arena: &'a Bump, pointer: &str, value: &str) -> Result<&'
     if value.is_empty() {
         return Ok(c"");
     }
-    let bytes = arena.alloc_slice_fill_copy(value.len() + 1, 0);
-    if let Some(head) = bytes.get_mut(..value.len()) {
-        head.copy_from_slice(value.as_bytes());
+    c_string(arena, value.as_bytes()).ok_or_else(|| Error::config(pointer, "contains a NUL"))
+}
+
+/// A NUL-terminated copy; `None` if there is a NUL inside.
+pub(crate) fn c_string<'a>(arena: &'a Bump, bytes: &[u8]) -> Option<&'a CStr> {
+    let copy = arena.alloc_slice_fill_copy(bytes.len() + 1, 0);
+    if let Some(head) = copy.get_mut(..bytes.len()) {
+        head.copy_from_slice(bytes);
     }
-    CStr::from_bytes_with_nul(bytes).map_err(|_| Error::config(pointer, "contains a NUL"))
+    CStr::from_bytes_with_nul(copy).ok()
 }
 
 /// The strings of a list, each with its own place.

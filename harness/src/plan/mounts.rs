@@ -1,13 +1,11 @@
 //! Mounts, masked and read-only paths.
 
-use std::ffi::CStr;
-
 use bumpalo::Bump;
 use init_core::config::{Mount, Setting};
 use linux_raw_sys::general as raw;
 
 use super::devices::clean;
-use super::{Cgroup, Facts, Kind, Namespaces, Paths, Placed, text};
+use super::{Cgroup, Facts, Kind, Namespaces, Paths, Placed, c_string, text};
 use crate::error::{Error, Result};
 use crate::spec::{self, Linux, Spec, Text};
 
@@ -259,14 +257,7 @@ fn hierarchies<'a>(
     cgroup: &Cgroup,
     facts: &Facts,
 ) -> Vec<Mount<'a>> {
-    let join = |parts: &[&str]| -> &'a CStr {
-        let mut bytes = bumpalo::collections::Vec::new_in(arena);
-        for part in parts {
-            bytes.extend_from_slice(part.as_bytes());
-        }
-        bytes.push(0);
-        CStr::from_bytes_with_nul(bytes.into_bump_slice()).unwrap_or_default()
-    };
+    let join = |parts: &[&str]| c_string(arena, parts.concat().as_bytes()).unwrap_or_default();
     let bind = |target, directory: &str| Mount {
         kind: c"",
         options: &[],

@@ -10,6 +10,8 @@ mod signals;
 use std::ffi::{CString, c_char};
 
 use init_core::sys::arch::syscall;
+use init_core::sys::check;
+pub use init_core::sys::set_limit;
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, Result};
@@ -17,10 +19,6 @@ use rustix::io::{Errno, Result};
 pub use bpf::{attach_device_program, load_device_program};
 pub use clone::{Clone, spawn};
 pub use signals::{block_signals, next_signal, restore_signals};
-
-fn check(word: isize) -> Result<usize> {
-    usize::try_from(word).map_err(|_| Errno::from_raw_os_error(-(word as i32)))
-}
 
 /// A descriptor of this process, by number.
 pub fn borrow(number: RawFd) -> BorrowedFd<'static> {
@@ -115,12 +113,4 @@ pub fn limit(pid: i32, resource: u32) -> Result<(u64, u64)> {
     // SAFETY: the kernel writes one rlimit64 into the exclusively borrowed `old`.
     check(unsafe { syscall(raw::__NR_prlimit64, args) })?;
     Ok((old.rlim_cur, old.rlim_max))
-}
-
-/// prlimit(2): sets both limits of a process.
-pub fn set_limit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
-    let new = raw::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    let args = [pid as usize, resource as usize, &raw const new as usize, 0, 0];
-    // SAFETY: the kernel reads one rlimit64, which outlives the call.
-    check(unsafe { syscall(raw::__NR_prlimit64, args) }).map(drop)
 }

@@ -1,15 +1,12 @@
 //! `delete`.
 
-use rustix::event::Timespec;
 use rustix::process::{Signal, pidfd_send_signal};
 
+use crate::cgroup;
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
-use crate::state::{self, Directory, State, Status, pin};
-use crate::{cgroup, launch};
-
-/// How long a process that was killed may take to go.
-const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+use crate::process::{PATIENCE, wait_gone};
+use crate::state::{self, Directory, State, pin};
 
 /// Removes a container.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
@@ -33,20 +30,21 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
 
 /// Proves that the process has ended, or with `force` kills it; then removes cgroups and state.
 pub fn remove(directory: &Directory, state: &State, force: bool) -> Result<()> {
-    let status = directory.status(state);
-    if status != Status::Stopped && !force && state.startable {
+    let process = pin(state)?;
+    let unfinished = state.startable && state.pid == 0;
+    if !force && (process.is_some() || unfinished) {
         return Err(Error::State(format!(
             "cannot delete container {:?}: it is {}; stop it first or use --force",
             state.id,
-            status.name()
+            directory.status(state).name()
         )));
     }
-    if let Some(process) = pin(state)? {
+    if let Some(process) = process {
         match pidfd_send_signal(&process, Signal::KILL) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(errno) => return Err(errno).host("kill", state.pid),
         }
-        if !launch::wait_gone(&process, Some(PATIENCE))? {
+        if !wait_gone(&process, Some(PATIENCE))? {
             return Err(Error::State(format!("container {:?} does not end after SIGKILL", state.id)));
         }
     }

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
-use crate::state::{self, Status};
+use crate::state;
 use crate::{cgroup, signal, sys};
 
 const KILL: i32 = 9;
@@ -27,11 +27,10 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         }
     }
     let gone = || Error::State(format!("container not running: {id:?}"));
-    if !matches!(directory.status(&state), Status::Created | Status::Running) {
+    let Some(process) = state::pin(&state)? else {
         // Engines ask for all processes of containers that may have ended; that is no mistake.
-        return if all { Ok(0) } else { Err(gone()) };
-    }
-    let process = state::pin(&state)?.ok_or_else(gone)?;
+        return if all && state.startable { Ok(0) } else { Err(gone()) };
+    };
     if number == 0 {
         return Ok(0);
     }

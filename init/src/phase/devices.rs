@@ -54,9 +54,7 @@ impl<'a> Directory<'a> {
         device: &Device<'a>,
         name: &'b mut Buffer,
     ) -> Result<(BorrowedFd<'b>, &'b core::ffi::CStr), Fault<'a>> {
-        let whole = device.path.to_bytes();
-        let slash = whole.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let (above, last) = whole.split_at_checked(slash + 1).unwrap_or((whole, b""));
+        let (above, last) = path::split(device.path).at(Op::Open, device.path)?;
         if self.handle.is_none() || self.path != above {
             let opened = if above == b"/dev/" {
                 path::resolve_real(root, c"/dev", OFlags::DIRECTORY)

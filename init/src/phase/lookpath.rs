@@ -7,7 +7,7 @@ use rustix::io::{Errno, Result};
 
 use crate::failure::{Fault, Op};
 use crate::path::{self, Buffer};
-use crate::sys::arena::{Arena, Full};
+use crate::sys::arena::Arena;
 
 /// The file to execute: `argv[0]` itself if it holds a slash, else the first match in the
 /// container's PATH. ENOENT, EACCES and EISDIR tell apart what is wrong.
@@ -28,10 +28,7 @@ pub fn find<'a>(
         let candidate = path::join(&mut buffer, &[directory, b"/", name.to_bytes()]).map_err(fault)?;
         match executable(candidate) {
             Ok(()) => {
-                let bytes = candidate.to_bytes();
-                return arena
-                    .text(bytes.len(), bytes.iter().map(|byte| Ok::<u8, Full>(*byte)))
-                    .map_err(|_| Fault::check(Op::Memory, name));
+                return arena.copy(candidate).map_err(|_| Fault::check(Op::Memory, name));
             }
             Err(errno @ Errno::ACCESS) => worst = errno,
             Err(_) => {}

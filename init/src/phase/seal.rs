@@ -27,7 +27,7 @@ pub fn raise_ambient(ambient: u64) -> Result<(), Fault<'static>> {
 /// Sets the limits exactly. So late because a low `RLIMIT_NOFILE` would stop init itself.
 pub fn limits(limits: &[Rlimit]) -> Result<(), Fault<'static>> {
     for limit in limits {
-        sys::set_limit(limit.resource, limit.soft, limit.hard).at(Op::Setrlimit, c"")?;
+        sys::set_limit(0, limit.resource, limit.soft, limit.hard).at(Op::Setrlimit, c"")?;
     }
     Ok(())
 }

@@ -17,7 +17,8 @@ pub mod page;
 
 use arch::syscall;
 
-fn check(word: isize) -> Result<usize> {
+/// The kernel's raw word as a result (syscall(2)).
+pub fn check(word: isize) -> Result<usize> {
     usize::try_from(word).map_err(|_| Errno::from_raw_os_error(-(word as i32)))
 }
 
@@ -105,10 +106,10 @@ pub fn set_groups(groups: &[u32]) -> Result<()> {
     check(unsafe { syscall(raw::__NR_setgroups, args) }).map(drop)
 }
 
-/// prlimit(2) on the own process.
-pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+/// prlimit(2): sets both limits of a process, 0 being the caller.
+pub fn set_limit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let limit = raw::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    let args = [0, resource as usize, &raw const limit as usize, 0, 0];
+    let args = [pid as usize, resource as usize, &raw const limit as usize, 0, 0];
     // SAFETY: the kernel reads one rlimit64, which outlives the call, and writes nothing.
     check(unsafe { syscall(raw::__NR_prlimit64, args) }).map(drop)
 }
