@@ -9,6 +9,7 @@ mod launch;
 mod log;
 mod plan;
 mod process;
+mod seccomp;
 mod signal;
 mod spec;
 mod state;

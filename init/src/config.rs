@@ -136,7 +136,10 @@ message! {
 message! {
     /// What init does about the network namespace.
     pub struct Network {
-        /// Wait for procNetwork, then join the harness's network namespace through `parent`.
+        /// Wait for procNetwork; without `join` init sends one itself first, when its network
+        /// namespace is there: the harness moves devices to it.
+        pub wait: bool,
+        /// Join the harness's network namespace through `parent`, after that.
         pub join: bool,
         /// Bring the loopback device up.
         pub loopback: bool,

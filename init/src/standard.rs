@@ -126,8 +126,13 @@ fn prepare<'a>(
 
     // As late as possible, but before sysfs, which shows the namespace of the one who mounts it.
     init.enter(Phase::Network);
-    if config.network.join {
+    if config.network.wait {
+        if !config.network.join {
+            ready::send(socket, PROC_NETWORK)?;
+        }
         ready::wait(socket, PROC_NETWORK)?;
+    }
+    if config.network.join {
         network::join(harness)?;
     }
     if config.network.loopback {

@@ -68,7 +68,7 @@ fn every_field_survives_the_wire() {
         terminal: Terminal { open: true, console: true, rows: 24, columns: 80 },
         labels: Labels { apparmor: c"profile", selinux: c"a:b:c:s0" },
         root: Root { tree: Some(5), path: c"/r", switch: 1, propagation: 9, readonly: true },
-        network: Network { join: true, loopback: true },
+        network: Network { wait: true, join: true, loopback: true },
         early: layer,
         late: layer,
         devices: &device,
