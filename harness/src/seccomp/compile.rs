@@ -6,7 +6,7 @@ use seccompiler::{BpfProgram, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, 
 use super::action;
 use super::arch::{Arch, X32_BIT};
 use super::code::{
-    ARCHITECTURE, AT_LEAST, Code, EQUAL, Instruction, LOAD, Label, NUMBER, RETURN,
+    AND, ARCHITECTURE, AT_LEAST, Code, EQUAL, GREATER, Instruction, JUMP, LOAD, Label, NUMBER, RETURN,
 };
 use super::rules::{Conditional, Op, Rules, Table};
 use crate::error::{Error, Result};
@@ -151,9 +151,40 @@ pub fn conditions(rule: &Conditional, wide: bool) -> Result<Vec<Instruction>> {
     }
     let program = BpfProgram::from(SeccompRule::new(list).map_err(broken)?);
     let convert = |one: &seccompiler::sock_filter| Instruction { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
-    let code: Vec<Instruction> = program.iter().map(convert).collect();
-    debug_assert!(code.iter().any(|one| one.code == LOAD));
-    Ok(code)
+    Ok(tidy(program.iter().map(convert).collect()))
+}
+
+/// Takes out what decides nothing: the two jumps in front of a rule, which are for rules in a row,
+/// and comparisons of a masked half with 0 under the mask 0.
+fn tidy(mut code: Vec<Instruction>) -> Vec<Instruction> {
+    let is_jump = |one: Option<&Instruction>| one.is_some_and(|one| one.code == JUMP);
+    while is_jump(code.first()) && is_jump(code.get(1)) {
+        code.drain(..2);
+    }
+    let idle = |window: &[Instruction]| match window {
+        [load, and, equal] => {
+            (load.code, and.code, and.k) == (LOAD, AND, 0) && (equal.code, equal.k, equal.jt) == (EQUAL, 0, 0)
+        }
+        _ => false,
+    };
+    while let Some(at) = code.windows(3).position(idle) {
+        cut_out(&mut code, at, 3);
+    }
+    code
+}
+
+/// Removes instructions and shortens the jumps over them. Nothing jumps into them.
+fn cut_out(code: &mut Vec<Instruction>, at: usize, count: usize) {
+    for (place, one) in code.iter_mut().enumerate().take(at) {
+        let over = |distance: usize| place + 1 + distance >= at + count;
+        if one.code == JUMP {
+            one.k -= if over(one.k as usize) { count as u32 } else { 0 };
+        } else if matches!(one.code, EQUAL | GREATER | AT_LEAST) {
+            one.jt -= if over(usize::from(one.jt)) { count as u8 } else { 0 };
+            one.jf -= if over(usize::from(one.jf)) { count as u8 } else { 0 };
+        }
+    }
+    code.drain(at..at + count);
 }
 
 /// A balanced tree; the right half is written first, since everything is written backwards.
@@ -164,6 +195,12 @@ fn tree(code: &mut Code, intervals: &[Interval]) -> Label {
             Leaf::Verdict(value) => code.verdict(*value),
             Leaf::Chain(piece) => code.chain(piece),
         },
+        // One number that differs from those around it takes one comparison.
+        [around, one, after] if around.leaf == after.leaf && after.start == one.start + 1 => {
+            let yes = tree(code, std::slice::from_ref(one));
+            let no = tree(code, std::slice::from_ref(around));
+            code.branch(EQUAL, one.start, yes, no)
+        }
         more => {
             let (left, right) = more.split_at(more.len() / 2);
             let start = right.first().map_or(0, |first| first.start);

@@ -167,3 +167,6 @@ fn warnings(rules: &Rules, pointer: &str) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,7 +235,8 @@ impl Condition {
             Op::Eq => argument == value,
             Op::Ge => argument >= value,
             Op::Gt => argument > value,
-            Op::MaskedEq(mask) => argument & cut(mask) == value,
+            // Operand bits outside the mask do not count, as in libseccomp.
+            Op::MaskedEq(mask) => argument & cut(mask) == value & cut(mask),
         }
     }
 }
