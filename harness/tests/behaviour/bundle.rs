@@ -177,40 +177,64 @@ fn values() {
     }
 }
 
-fn not_implemented() {
-    for (pointer, value) in [
-        ("/hooks", json!({ "prestart": [{ "path": "/bin/true" }] })),
-        ("/process/terminal", json!(true)),
-        ("/process/apparmorProfile", json!("x")),
-        ("/process/selinuxLabel", json!("x")),
-        ("/process/scheduler", json!({ "policy": "SCHED_FIFO" })),
-        ("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_IDLE", "priority": 1 })),
-        ("/process/execCPUAffinity", json!({ "initial": "0" })),
-        ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW" })),
-        ("/linux/mountLabel", json!("x")),
-        ("/linux/intelRdt", json!({ "closID": "x" })),
-        ("/linux/personality", json!({ "domain": "LINUX32" })),
-        ("/linux/netDevices", json!({ "eth0": {"name": "x"} })),
-        ("/linux/memoryPolicy", json!({ "mode": "MPOL_BIND" })),
-        ("/linux/timeOffsets", json!({ "boottime": { "secs": 1 } })),
-        ("/linux/resources/blockIO", json!({ "weight": 10 })),
-        ("/linux/resources/unified", json!({ "memory.max": "1" })),
-        ("/linux/resources/hugepageLimits", json!([{ "pageSize": "2MB", "limit": 1 }])),
-        ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }])),
+fn refused() {
+    let long = json!({ "policy": "SCHED_FIFO", "priority": 0 });
+    for (pointer, value, message) in [
+        ("/hooks", json!({ "prestart": [{ "path": "true" }] }), "/hooks/prestart/0/path: \"true\" must be absolute"),
+        (
+            "/hooks",
+            json!({ "poststop": [{ "path": "/x", "timeout": 0 }] }),
+            "/hooks/poststop/0/timeout: must be greater than 0",
+        ),
+        ("/process/terminal", json!(true), "/process/terminal: needs --console-socket"),
+        ("/process/scheduler", long, "/process/scheduler/priority: 0 is outside 1 to 99"),
+        (
+            "/process/ioPriority",
+            json!({ "class": "IOPRIO_CLASS_X" }),
+            "/process/ioPriority/class: unknown: \"IOPRIO_CLASS_X\"",
+        ),
+        (
+            "/process/ioPriority",
+            json!({ "class": "IOPRIO_CLASS_BE", "priority": 8 }),
+            "/process/ioPriority/priority: 8 is outside 0 to 7",
+        ),
+        ("/linux/intelRdt", json!({ "closID": "a/b" }), "/linux/intelRdt/closID: must be a single name, or /"),
+        (
+            "/linux/personality",
+            json!({ "domain": "BSD" }),
+            "/linux/personality/domain: unknown domain \"BSD\"",
+        ),
+        ("/linux/netDevices", json!({ "a/b": {} }), "/linux/netDevices/a~1b: \"a/b\" is not the name of a device"),
+        ("/linux/memoryPolicy", json!({ "mode": "MPOL_BIND" }), "/linux/memoryPolicy/nodes: missing"),
+        (
+            "/linux/timeOffsets",
+            json!({ "boottime": { "secs": 1 } }),
+            "/linux/timeOffsets/boottime: needs a new time namespace",
+        ),
+        (
+            "/linux/resources/unified",
+            json!({ "../cgroup.procs": "1" }),
+            "/linux/resources/unified/..~1cgroup.procs: is not the name of a cgroup file",
+        ),
+        (
+            "/mounts/1/uidMappings",
+            json!([{ "containerID": 0, "hostID": 1, "size": 1 }]),
+            "/mounts/1: an idmapped mount must be a bind mount",
+        ),
+        ("/mounts/0/options", json!(["remount"]), "/mounts/0/options/0: \"remount\" is not supported"),
+        ("/mounts/0/options", json!(["tmpcopyup"]), "/mounts/0: tmpcopyup needs a tmpfs"),
+        ("/linux/rootfsPropagation", json!("x"), "/linux/rootfsPropagation: unknown propagation \"x\""),
     ] {
-        wrong(pointer, value, &format!("{pointer}: not implemented yet"));
+        wrong(pointer, value, message);
     }
-    wrong("/mounts/0/options", json!(["rro"]), "/mounts/0/options/0: \"rro\": not implemented yet");
-    wrong(
-        "/linux/namespaces",
-        json!([{ "type": "mount" }, { "type": "time" }]),
-        "/linux/namespaces/1/type: not implemented yet",
-    );
-    wrong(
-        "/linux/rootfsPropagation",
-        json!("shared"),
-        "/linux/rootfsPropagation: \"shared\": not implemented yet",
-    );
+    // A label without its security module would be no label.
+    if !std::path::Path::new("/sys/module/apparmor").exists() {
+        wrong("/process/apparmorProfile", json!("x"), "/process/apparmorProfile: AppArmor is not enabled in this kernel");
+    }
+    if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        wrong("/process/selinuxLabel", json!("x"), "/process/selinuxLabel: SELinux is not enabled in this kernel");
+        wrong("/linux/mountLabel", json!("x"), "/linux/mountLabel: SELinux is not enabled in this kernel");
+    }
 }
 
 fn newer_minor() {

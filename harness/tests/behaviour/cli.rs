@@ -107,6 +107,6 @@ fn spec_and_features() {
     let features = fixture.call(&["features"]);
     let features: serde_json::Value = serde_json::from_str(&features.stdout).unwrap();
     assert_eq!(features["ociVersionMax"], "1.3.0");
-    assert_eq!(features["linux"]["seccomp"]["enabled"], false);
+    assert_eq!(features["linux"]["seccomp"]["enabled"], true);
     assert!(features["mountOptions"].as_array().unwrap().contains(&"rbind".into()));
 }

@@ -296,7 +296,19 @@ fn environment() {
     let mut fixture = Fixture::new();
     fixture.config["process"]["args"] = json!(["/bin/busybox", "env"]);
     fixture.config["process"]["env"] = json!(["A=1", "B=x y", "A=2", "C="]);
-    fixture.run().prints("B=x y\nA=2\nC=\n");
+    fixture.run().prints("B=x y\nA=2\nC=\nHOME=/\n");
+    // From the image's passwd; an empty one is none.
+    fs::create_dir(fixture.rootfs().join("etc")).unwrap();
+    fs::write(fixture.rootfs().join("etc/passwd"), "x:x:1:1::/wrong:\nroot:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fixture.config["process"]["env"] = json!(["HOME="]);
+    fixture.run().prints("HOME=/root\n");
+    fixture.config["process"]["env"] = json!(["HOME=/own"]);
+    fixture.run().prints("HOME=/own\n");
+    // A file that nobody may wait for or read for long.
+    fs::remove_file(fixture.rootfs().join("etc/passwd")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", fixture.rootfs().join("etc/passwd")).unwrap();
+    fixture.config["process"]["env"] = json!([]);
+    fixture.run().prints("HOME=/\n");
 }
 
 fn keyring() {
