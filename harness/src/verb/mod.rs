@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod cleanup;
+pub mod conformance;
 pub mod create;
 pub mod delete;
 pub mod demo;
