@@ -167,11 +167,7 @@ mod tests {
 ";
 
     fn own(found: &[Hierarchy]) -> Vec<(&str, &str)> {
-        let path = |hierarchy: &'_ Hierarchy| hierarchy.own.to_str().unwrap().to_owned();
-        found
-            .iter()
-            .map(|one| (one.options.as_str(), Box::leak(path(one).into_boxed_str()) as &str))
-            .collect()
+        found.iter().map(|one| (one.options.as_str(), one.own.to_str().unwrap())).collect()
     }
 
     #[test]

@@ -111,9 +111,8 @@ fn embedded(program: &Program, documents: &[Document]) -> Vec<String> {
 /// Programs without test points put their failures into a YAML block, or warn on stderr, and exit
 /// with 0 either way.
 fn complaints(documents: &[Document], stdout: &str, stderr: &str) -> Vec<String> {
-    let errors =
-        documents.iter().flat_map(|document| &document.blocks).filter_map(|block| block.get("error"));
-    let mut failures: Vec<String> = errors.filter_map(|error| error.as_str()).map(str::to_owned).collect();
+    let blocks = documents.iter().flat_map(|document| &document.blocks);
+    let mut failures: Vec<String> = blocks.filter_map(tap::cause).collect();
     failures.extend(stderr.lines().filter(|line| line.contains("WARNING:")).map(str::to_owned));
     if failures.is_empty() && stdout != EMPTY_DOCUMENT {
         failures.push("something else than an empty TAP document was printed".into());

@@ -51,6 +51,8 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
     let expected = Expected::load()?;
     let chosen = choose(&expected, &options.only)?;
     check_machine(options)?;
+    // A runtime's own is 0; this is about files that people read.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let suite = Suite::ready(&options.suite, &expected)?;
     let hierarchies = cgroups::hierarchies()?;
     cgroups::sweep_after_others(&hierarchies)?;

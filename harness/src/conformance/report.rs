@@ -2,6 +2,7 @@
 
 mod junit;
 mod page;
+mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,12 @@ pub struct Report {
 }
 
 impl Tested {
+    /// The row of a program, or of its corrected form.
+    pub fn row(&self, name: &str, patched: bool) -> Option<&Row> {
+        let rows = if patched { &self.patched } else { &self.rows };
+        rows.iter().find(|row| row.name == name)
+    }
+
     /// How many programs have a verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.rows.iter().filter(|row| row.verdict == verdict).count()
@@ -112,6 +119,7 @@ fn row_json(row: &Row, output: &Path) -> Map<String, Value> {
     value.insert("name".into(), row.name.clone().into());
     value.insert("verdict".into(), row.verdict.name().into());
     value.insert("expected".into(), row.expected.into());
+    value.insert("possible".into(), row.possible.into());
     value.insert("ok".into(), telling.map_or(0, |run| run.finding.ok).into());
     value.insert("ok_expected".into(), row.wanted.into());
     value.insert("reason".into(), row.reason.clone().into());
@@ -158,74 +166,6 @@ impl Report {
         value.insert("seconds".into(), ((self.seconds * 10.0).round() / 10.0).into());
         value.insert("peers".into(), tested.collect());
         value.into()
-    }
-
-    /// The table for the terminal: a column for each runtime, then what there is to say of the
-    /// first.
-    pub fn table(&self) -> String {
-        let Some(first) = self.tested.first() else { return String::new() };
-        let width = self.tested.iter().map(|tested| tested.name.len()).max().unwrap_or(0).max(12) + 2;
-        let mut text = format!("{:<32}", "");
-        for tested in &self.tested {
-            text += &format!("{:<width$}", tested.name);
-        }
-        text.truncate(text.trim_end().len());
-        for (index, row) in first.rows.iter().chain(&first.patched).enumerate() {
-            let corrected = index >= first.rows.len();
-            let name = if corrected { format!("{} (patched)", row.name) } else { row.name.clone() };
-            let mut line = format!("\n{name:<32}");
-            for tested in &self.tested {
-                let rows = if corrected { &tested.patched } else { &tested.rows };
-                let verdict =
-                    rows.iter().find(|other| other.name == row.name).map_or("", |row| row.verdict.name());
-                line += &format!("{verdict:<width$}");
-            }
-            let mark = if row.expected { "" } else { "! " };
-            line += &format!("{mark}{}", shorten(row.reason.as_deref().unwrap_or_default()));
-            text += line.trim_end();
-        }
-        text += "\n\n";
-        for tested in &self.tested {
-            text += &format!("{}: {}\n", tested.name, tested.sentence());
-        }
-        text += &format!(
-            "{:.0} s, {} at a time; {}/index.html\n",
-            self.seconds,
-            self.jobs,
-            self.output.display()
-        );
-        text
-    }
-}
-
-impl Tested {
-    /// The summary in words.
-    pub fn sentence(&self) -> String {
-        let mut text = format!("{} of {} possible passed", self.count(Verdict::Pass), self.possible());
-        for row in self.rows.iter().filter(|row| row.runs.len() > 1) {
-            text += &format!(", {} {} of {} runs", row.name, row.right(), row.runs.len());
-        }
-        text + &format!(
-            ", {} failed, {} wrong passes; of {} programs {} cannot be run here and {} are broken, \
-             {} of {} corrected ones passed",
-            self.count(Verdict::Fail),
-            self.count(Verdict::WrongPass),
-            self.rows.len(),
-            self.count(Verdict::NotRunnable),
-            self.count(Verdict::Broken),
-            self.corrected(),
-            self.patched.len(),
-        )
-    }
-}
-
-/// One line that a terminal can show.
-fn shorten(reason: &str) -> String {
-    const MOST: usize = 110;
-    let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Point {
     pub ok: bool,
     /// What was tested, with its directive.
     pub title: String,
-    /// `error` of the YAML block that follows, or what the runtime printed.
+    /// The error in the YAML block that follows.
     pub cause: Option<String>,
 }
 
@@ -59,10 +59,18 @@ impl Document {
     fn attach(&mut self, text: &str) {
         let Ok(block) = serde_json::from_str::<Value>(text) else { return };
         if let Some(point) = self.points.last_mut() {
-            let cause = ["error", "stderr"].iter().find_map(|key| block.get(key)?.as_str());
-            point.cause = cause.map(str::to_owned).filter(|cause| !cause.is_empty());
+            point.cause = cause(&block);
         }
         self.blocks.push(block);
+    }
+}
+
+/// The error that a block tells of, with what the runtime said.
+pub fn cause(block: &Value) -> Option<String> {
+    let text = |key: &str| block.get(key)?.as_str().map(str::trim).filter(|text| !text.is_empty());
+    match (text("error")?, text("stderr")) {
+        (error, Some(said)) => Some(format!("{error}: {said}")),
+        (error, None) => Some(error.to_owned()),
     }
 }
 

@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::{Report, Tested};
 use crate::conformance::suite::Suite;
-use crate::conformance::verdict::{Row, Verdict};
+use crate::conformance::verdict::Verdict;
 use crate::error::{Error, Result};
 
 /// The longest stream that is shown; the rest is in the evidence.
@@ -36,6 +36,8 @@ struct Runtime<'r> {
 struct Line<'r> {
     name: &'r str,
     patched: bool,
+    /// What there is to say of the runtime under test.
+    why: &'r str,
     cells: Vec<Cell<'r>>,
 }
 
@@ -55,21 +57,16 @@ struct Cell<'r> {
 /// The document.
 pub fn render(report: &Report) -> Result<String> {
     let Some(first) = report.tested.first() else { return Ok(String::new()) };
-    let line = |row: &'_ Row, patched: bool| -> (String, bool) { (row.name.clone(), patched) };
-    let names: Vec<(String, bool)> = first
-        .rows
-        .iter()
-        .map(|row| line(row, false))
-        .chain(first.patched.iter().map(|row| line(row, true)))
-        .collect();
-    let lines = names.iter().map(|(name, patched)| Line {
-        name,
-        patched: *patched,
+    let originals = first.rows.iter().map(|row| (row, false));
+    let lines = originals.chain(first.patched.iter().map(|row| (row, true))).map(|(row, patched)| Line {
+        name: &row.name,
+        patched,
+        why: row.reason.as_deref().unwrap_or_default(),
         cells: report
             .tested
             .iter()
             .enumerate()
-            .filter_map(|(index, tested)| cell(tested, index, name, *patched))
+            .filter_map(|(index, tested)| cell(tested, index, &row.name, patched))
             .collect(),
     });
     let runtimes = report.tested.iter().map(|tested| Runtime {
@@ -91,8 +88,7 @@ pub fn render(report: &Report) -> Result<String> {
 }
 
 fn cell<'r>(tested: &'r Tested, index: usize, name: &str, patched: bool) -> Option<Cell<'r>> {
-    let rows = if patched { &tested.patched } else { &tested.rows };
-    let row = rows.iter().find(|row| row.name == name)?;
+    let row = tested.row(name, patched)?;
     let run = row.telling()?;
     let label = match row.verdict {
         Verdict::Pass if row.wanted > 0 => format!("{} ok", run.finding.ok),
