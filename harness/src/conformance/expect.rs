@@ -51,6 +51,8 @@ pub struct Program {
     pub race: Option<String>,
     /// The failure of a conforming runtime, for a broken program.
     pub fails: Option<String>,
+    /// How a conforming runtime may pass it all the same, for a broken program.
+    pub luck: Option<String>,
     /// Why it is broken, or cannot be passed on every machine.
     pub reason: Option<String>,
 }

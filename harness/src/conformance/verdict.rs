@@ -109,7 +109,7 @@ impl Row {
         };
         let expected = match verdict {
             Verdict::Pass | Verdict::Race | Verdict::NotRunnable => true,
-            Verdict::Broken => reason == program.reason,
+            Verdict::Broken => [&program.reason, &program.luck].contains(&&reason),
             Verdict::WrongPass | Verdict::Fail => false,
         };
         Self {
@@ -145,6 +145,9 @@ fn content(program: &Program, obstacle: Option<String>, control: bool) -> (Verdi
         return (Verdict::WrongPass, Some(format!("passes without what it needs: {obstacle}")));
     }
     if program.class == Class::Broken {
+        if program.luck.is_some() {
+            return (Verdict::Broken, program.luck.clone());
+        }
         let reason = program.reason.as_deref().unwrap_or_default();
         return (Verdict::WrongPass, Some(format!("passes, which no conforming runtime can: {reason}")));
     }
@@ -205,6 +208,15 @@ mod tests {
         );
         let broken = settle("class = \"broken\"\nfails = \"x\"\nreason = \"z\"", &["no"], true);
         assert_eq!(broken, (Verdict::Broken, false));
+    }
+
+    #[test]
+    fn luck() {
+        let toml = "class = \"broken\"\nfails = \"x\"\nreason = \"z\"\nluck = \"slow\"";
+        for failure in ["", "x"] {
+            assert_eq!(settle(toml, &[failure], true), (Verdict::Broken, true));
+        }
+        assert_eq!(settle(toml, &["no"], true), (Verdict::Broken, false));
     }
 
     #[test]
