@@ -3,6 +3,9 @@
 //! `INIT_BINARY=FILE` embeds that file instead. The nested cargo call has a target directory of
 //! its own below `OUT_DIR`: sharing the outer one would deadlock on its lock.
 
+#[path = "build/syscalls.rs"]
+mod syscalls_table;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -24,6 +27,7 @@ fn main() {
             .unwrap_or_else(|error| panic!("INIT_BINARY={}: {error}", path.display()));
         origin = format!("INIT_BINARY={}", path.display());
     }
+    fs::write(out.join("syscalls.rs"), syscalls_table::generate()).expect("OUT_DIR can be written to");
     // Which init it is decides what runs in every container, so the build says it each time.
     println!("cargo:rustc-env=INIT_ORIGIN={origin}");
     println!("cargo:warning=embedded init: {origin}");

@@ -4,12 +4,12 @@
 mod bench;
 mod cgroup;
 mod cli;
-mod conformance;
 mod error;
 mod launch;
 mod log;
 mod plan;
 mod process;
+mod seccomp;
 mod signal;
 mod spec;
 mod state;

@@ -15,7 +15,10 @@ use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
+use crate::launch::rdt;
 use crate::process::start_time;
+use crate::seccomp::Listener;
+use crate::spec::Hooks;
 
 /// What is stored about a container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,6 +51,36 @@ pub struct State {
     pub made: Vec<PathBuf>,
     /// Whether its processes end with the first one.
     pub pid_namespace: bool,
+    /// `CLONE_NEW*` of the namespaces that it does not share with the host.
+    #[serde(default)]
+    pub namespaces: u32,
+    /// Whether it has a limit of memory.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub memory_limit: bool,
+    /// Whether it keeps the caller's session keyring.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_new_keyring: bool,
+    /// Hooks for `start` and `delete`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<Hooks>,
+    /// What every process of it has, and with `startContainer` hooks the whole first one: a
+    /// `Process` as init takes it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub process: String,
+    /// Whether it has a seccomp filter.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub seccomp: bool,
+    /// Who is notified by its seccomp filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Listener>,
+    /// What it uses of resctrl.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<rdt::Made>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What a container is doing (runtime-spec, runtime.md, "State").
@@ -59,6 +92,8 @@ pub enum Status {
     Created,
     /// The process runs.
     Running,
+    /// All its processes are stopped (`pause`).
+    Paused,
     /// The process has ended.
     Stopped,
 }
@@ -70,6 +105,7 @@ impl Status {
             Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopped => "stopped",
         }
     }
@@ -80,6 +116,8 @@ const STATE: &str = "state.json";
 const FIFO: &str = "exec.fifo";
 const NEW: &str = "state.json.new";
 const PAGE: &str = "page";
+const FILTER: &str = "seccomp";
+const RESERVED: &str = "exec.fifo.taken";
 
 /// Holds an id against `[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}`.
 pub fn check_id(id: &str) -> Result<&str> {
@@ -214,6 +252,42 @@ impl Directory {
         rustix::fs::renameat(&self.handle, NEW, &self.handle, STATE).host("rename", place.display())
     }
 
+    /// Keeps the seccomp filter for `exec`: a bundle may change, a container's filter does not.
+    pub fn store_filter(&self, section: &[u8]) -> Result<()> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let place = self.path.join(FILTER);
+        let file = rustix::fs::openat(&self.handle, FILTER, flags, Mode::from_raw_mode(0o600))
+            .host("create", place.display())?;
+        std::fs::File::from(file).write_all(section).host("write", place.display())
+    }
+
+    /// The container's seccomp filter, as init takes it.
+    pub fn filter(&self) -> Result<Option<Vec<u8>>> {
+        let place = self.path.join(FILTER);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = match rustix::fs::openat(&self.handle, FILTER, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            file => file.host("open", place.display())?,
+        };
+        let mut section = Vec::new();
+        std::fs::File::from(file).read_to_end(&mut section).host("read", place.display())?;
+        Ok(Some(section))
+    }
+
+    /// Path of the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The page shared with init, as another process sees it.
+    pub fn page(&self) -> Result<&'static Page> {
+        let place = self.path.join(PAGE);
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file =
+            rustix::fs::openat(&self.handle, PAGE, flags, Mode::empty()).host("open", place.display())?;
+        init_core::sys::map_page(&file).host("mmap", place.display())
+    }
+
     /// Reads the state.
     pub fn load(&self) -> Result<State> {
         let place = self.path.join(STATE);
@@ -241,24 +315,49 @@ impl Directory {
         if start_time(state.pid) != Some(state.start_time) {
             return Status::Stopped;
         }
-        match rustix::fs::statat(&self.handle, FIFO, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Status::Created,
-            Err(_) => Status::Running,
+        let there = |name| rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if there(FIFO) || state.hooks.is_some() && there(RESERVED) {
+            Status::Created
+        } else if crate::cgroup::is_frozen(&state.cgroups).unwrap_or(false) {
+            Status::Paused
+        } else {
+            Status::Running
         }
     }
 
     /// The start gate, opened without waiting for init.
     pub fn open_gate(&self) -> Result<OwnedFd> {
-        let place = self.path.join(FIFO);
+        self.open_file(FIFO)
+    }
+
+    fn open_file(&self, name: &str) -> Result<OwnedFd> {
+        let place = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let gate =
-            rustix::fs::openat(&self.handle, FIFO, flags, Mode::empty()).host("open", place.display())?;
+            rustix::fs::openat(&self.handle, name, flags, Mode::empty()).host("open", place.display())?;
         let found = rustix::fs::fstat(&gate).host("stat", place.display())?;
         if FileType::from_raw_mode(found.st_mode) != FileType::Fifo
             || found.st_uid != rustix::process::geteuid().as_raw()
         {
             return Err(Error::file(&place, "not the fifo that create made"));
         }
+        Ok(gate)
+    }
+
+    /// Takes the gate without opening it; `false` if somebody else has.
+    pub fn reserve_gate(&self) -> Result<bool> {
+        match rustix::fs::renameat(&self.handle, FIFO, &self.handle, RESERVED) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno).host("rename", self.path.join(FIFO).display()),
+        }
+    }
+
+    /// Opens the gate that was taken, and removes it.
+    pub fn open_reserved_gate(&self) -> Result<OwnedFd> {
+        let gate = self.open_file(RESERVED)?;
+        rustix::fs::unlinkat(&self.handle, RESERVED, AtFlags::empty())
+            .host("unlink", self.path.join(RESERVED).display())?;
         Ok(gate)
     }
 
@@ -282,7 +381,8 @@ impl Directory {
 
     /// Removes the directory and what `create` and `start` put there.
     pub fn remove(&self) -> Result<()> {
-        for name in [FIFO, PAGE, STATE, NEW] {
+        crate::launch::notify::remove(&self.path)?;
+        for name in [FIFO, RESERVED, PAGE, FILTER, STATE, NEW] {
             match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno).host("unlink", self.path.join(name).display()),

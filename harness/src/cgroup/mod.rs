@@ -1,6 +1,9 @@
 //! The container's cgroup, through cgroupfs: made, limited, entered, removed.
 
 pub mod devices;
+mod freeze;
+mod stats;
+pub mod update;
 mod v1;
 mod v2;
 
@@ -13,8 +16,11 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::error::{Context, Error, Result};
-use crate::plan::{Cgroup, Facts, Limit};
+use crate::plan::{Cgroup, Facts, Limit, Missing};
 use crate::process::{PATIENCE, wait_gone};
+
+pub use freeze::{freeze, is_frozen};
+pub use stats::{oom_kills, stats};
 
 /// Where cgroup file systems are mounted.
 pub const MOUNT: &str = "/sys/fs/cgroup";
@@ -30,15 +36,51 @@ pub struct Made {
     pub directories: Vec<PathBuf>,
     /// Directories made above those.
     above: Vec<PathBuf>,
+    /// The way in.
+    pub entry: Entry,
+}
+
+/// The way into a cgroup.
+#[derive(Default)]
+pub struct Entry {
     /// cgroup v2: the directory, for `CLONE_INTO_CGROUP`.
     pub unified: Option<OwnedFd>,
     /// cgroup v1: `tasks` of each hierarchy, for the child to write `0` to.
     pub tasks: Vec<OwnedFd>,
 }
 
+impl Entry {
+    /// The way into a container's cgroups, or into one below them.
+    pub fn open(directories: &[PathBuf], below: &str) -> Result<Self> {
+        let mut entry = Self::default();
+        for directory in directories {
+            let directory = directory.join(below);
+            if is_unified(&directory) {
+                entry.unified = Some(open_directory(&directory)?);
+            } else {
+                entry.tasks.push(open(&directory, "tasks", OFlags::WRONLY)?.0);
+            }
+        }
+        Ok(entry)
+    }
+
+    /// What was opened.
+    pub fn release(self) -> impl Iterator<Item = OwnedFd> {
+        self.unified.into_iter().chain(self.tasks)
+    }
+}
+
+fn magic(path: &Path) -> i64 {
+    rustix::fs::statfs(path).map_or(0, |found| found.f_type)
+}
+
+/// Whether a directory lies on cgroup v2.
+fn is_unified(directory: &Path) -> bool {
+    magic(directory) == CGROUP2_MAGIC
+}
+
 /// Finds out which cgroup version is mounted, and which hierarchies.
 pub fn facts() -> Result<Facts> {
-    let magic = |path: &Path| rustix::fs::statfs(path).map_or(0, |found| found.f_type);
     if magic(Path::new(MOUNT)) == CGROUP2_MAGIC {
         return Ok(Facts { v1: None });
     }
@@ -129,8 +171,14 @@ fn write(directory: &Path, file: &str, value: &str) -> Result<()> {
 
 /// Writes a limit; a value that the kernel refuses is a mistake of config.json.
 fn write_limit(directory: &Path, limit: &Limit) -> Result<()> {
-    write(directory, limit.file, &limit.value)
-        .map_err(|error| Error::config(limit.pointer, error.to_string()))
+    let written = match (&limit.missing, write(directory, &limit.file, &limit.value)) {
+        (Missing::Skip, Err(Error::Host { errno: Errno::NOENT, .. })) => Ok(()),
+        (Missing::Instead(file, value), Err(Error::Host { errno: Errno::NOENT, .. })) => {
+            write(directory, file, value)
+        }
+        (_, written) => written,
+    };
+    written.map_err(|error| Error::config(limit.pointer.as_str(), error.to_string()))
 }
 
 fn read(directory: &Path, file: &str) -> Result<String> {
@@ -234,6 +282,26 @@ pub fn remove(directory: &Path, others: Others) -> Result<()> {
 fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
     rustix::fs::openat(CWD.as_fd(), path, flags, Mode::empty()).host("open", path.display())
+}
+
+/// The cgroup of version 2 that a process is in.
+pub fn of_process(pid: i32) -> Result<OwnedFd> {
+    let path = format!("/proc/{pid}/cgroup");
+    let text = std::fs::read_to_string(&path).host("read", &path)?;
+    let below = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let below = below.ok_or_else(|| Error::file(&path, "names no cgroup of version 2"))?;
+    open_directory(&Path::new(MOUNT).join(below.trim_start_matches('/')))
+}
+
+/// The processes of a container, of all cgroups below its first one.
+pub fn members(directories: &[PathBuf]) -> Result<Vec<i32>> {
+    let Some(first) = directories.first() else { return Ok(Vec::new()) };
+    let mut pids = Vec::new();
+    for cgroup in tree(first) {
+        pids.extend(processes(&cgroup)?.into_iter().map(crate::process::number));
+    }
+    pids.sort_unstable();
+    Ok(pids)
 }
 
 /// The directories that a cgroup has, one a hierarchy.

@@ -11,9 +11,9 @@ use crate::plan::{Cgroup, EVERY, MKNOD, READ, Rule, Scope, WRITE, base};
 /// Makes the directories, writes limits and device policy, and opens what the child writes to.
 pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made) -> Result<()> {
     let mounted = |name: &str| controllers.iter().any(|hierarchy| holds(hierarchy, name));
-    if let Some(limit) = plan.limits.iter().find(|limit| !mounted(limit.controller)) {
+    if let Some(limit) = plan.limits.iter().find(|limit| !mounted(&limit.controller)) {
         return Err(Error::config(
-            limit.pointer,
+            limit.pointer.as_str(),
             format!("cgroup controller {} is not mounted", limit.controller),
         ));
     }
@@ -31,7 +31,7 @@ pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made)
         let directory = made.directory(&mount, &plan.path, &mut |parent, child| {
             if cpuset { inherit(parent, child) } else { Ok(()) }
         })?;
-        for limit in plan.limits.iter().filter(|limit| holds(controller, limit.controller)) {
+        for limit in plan.limits.iter().filter(|limit| holds(controller, &limit.controller)) {
             write_limit(&directory, limit)?;
         }
         if holds(controller, "devices") {
@@ -40,7 +40,7 @@ pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made)
         let tasks = directory.join("tasks");
         let tasks = rustix::fs::open(&tasks, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
             .host("open", tasks.display())?;
-        made.tasks.push(tasks);
+        made.entry.tasks.push(tasks);
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ fn inherit(parent: &Path, directory: &Path) -> Result<()> {
 }
 
 /// The policy as a sequence of writes, in the order given.
-fn devices(directory: &Path, rules: &[Rule]) -> Result<()> {
+pub fn devices(directory: &Path, rules: &[Rule]) -> Result<()> {
     for rule in rules {
         let file = if rule.allow { "devices.allow" } else { "devices.deny" };
         for line in lines(*rule) {

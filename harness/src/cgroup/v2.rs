@@ -14,9 +14,13 @@ const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "
 pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
     let available = read_short(root, "cgroup.controllers")?;
     let available: Vec<&str> = available.split_ascii_whitespace().collect();
-    if let Some(limit) = plan.limits.iter().find(|limit| !available.contains(&limit.controller)) {
+    if let Some(limit) = plan
+        .limits
+        .iter()
+        .find(|limit| !limit.controller.is_empty() && !available.contains(&&*limit.controller))
+    {
         return Err(Error::config(
-            limit.pointer,
+            limit.pointer.as_str(),
             format!("cgroup controller {} is not available", limit.controller),
         ));
     }
@@ -30,7 +34,9 @@ pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
         // One that cannot be turned on here takes the others with it; only needed ones must be.
         for name in WANTED.iter().filter(|name| available.contains(name)) {
             match write(above, "cgroup.subtree_control", &format!("+{name}")) {
-                Err(error) if plan.limits.iter().any(|limit| limit.controller == *name) => return Err(error),
+                Err(error) if plan.limits.iter().any(|limit| *limit.controller == **name) => {
+                    return Err(error);
+                }
                 _ => {}
             }
         }
@@ -39,14 +45,14 @@ pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
     for limit in &plan.limits {
         write_limit(&directory, limit)?;
     }
-    made.unified = Some(open_directory(&directory)?);
+    made.entry.unified = Some(open_directory(&directory)?);
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Limit;
+    use crate::plan::{Limit, Missing};
 
     #[test]
     fn writes_limits_and_turns_controllers_on_in_a_recorded_tree() {
@@ -61,8 +67,13 @@ mod tests {
         for file in ["memory.max", "cpu.max", "pids.max", "cgroup.procs"] {
             std::fs::write(leaf.join(file), "").unwrap();
         }
-        let limit =
-            |controller, file, value: &str| Limit { controller, file, value: value.into(), pointer: "" };
+        let limit = |controller: &'static str, file: &'static str, value: &str| Limit {
+            controller: controller.into(),
+            file: file.into(),
+            value: value.into(),
+            pointer: String::new(),
+            missing: Missing::Refuse,
+        };
         let plan = Cgroup {
             path: "/a/b".into(),
             limits: vec![

@@ -72,6 +72,11 @@ impl Args {
         argument.to_str().map(Some).ok_or_else(invalid)
     }
 
+    /// The positional arguments from one on.
+    pub fn rest(&self, from: usize) -> &[OsString] {
+        self.positional.get(from..).unwrap_or_default()
+    }
+
     /// The container id.
     pub fn id(&self) -> Result<&str> {
         crate::state::check_id(self.text(0)?.unwrap_or_default())
@@ -106,7 +111,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, global: &mut Global)
     let mut args = Args { flags: Vec::new(), positional: Vec::new() };
     while let Some(argument) = parser.next().map_err(|error| of(verb, &error))? {
         match argument {
-            Arg::Value(value) => args.positional.push(value),
+            Arg::Value(value) => {
+                args.positional.push(value);
+                // A program's own options are not ours.
+                if args.positional.len() > verb.own {
+                    args.positional.extend(parser.raw_args().map_err(|error| of(verb, &error))?);
+                    break;
+                }
+            }
             Arg::Long("help") | Arg::Short('h') if verb.name != "checkpoint" => {
                 return Ok(Command::Print(help_of(verb)));
             }

@@ -8,65 +8,11 @@ use init_core::sys::page::Page;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::process::Pid;
 
-use super::template;
-use crate::cgroup::Made;
+use super::way::Way;
+use crate::cgroup::Entry;
 use crate::error::{Context, Error, Result, describe};
-use crate::plan::{Kind, Namespaces, Plan};
-use crate::process::number;
-use crate::state::Store;
+use crate::plan::Kind;
 use crate::sys;
-
-/// Which way the container's namespaces come about.
-pub struct Way {
-    /// The template mount namespace: the fast path.
-    template: Option<OwnedFd>,
-    /// Leave the old root by `pivot_root`: the serial path.
-    pub pivot: bool,
-    /// The harness makes the network namespace while init mounts.
-    pub join_network: bool,
-    /// Namespaces made by clone3.
-    clone: u32,
-    /// Namespaces made by the child.
-    unshare: u32,
-    /// Writes here let the child of a user namespace go on.
-    gate: Option<(OwnedFd, OwnedFd)>,
-}
-
-impl Way {
-    /// Chooses by facts: the fast path needs CAP_SYS_ADMIN over the host's mount namespace, no user
-    /// namespace, and no file system that looks up paths of the host while it is mounted.
-    pub fn choose(store: &Store, plan: &Plan<'_>, privileged: bool) -> Result<Self> {
-        let namespaces = &plan.namespaces;
-        let flags = namespaces.new_flags();
-        let user = namespaces.is_new(Kind::User);
-        let alone = privileged && !user && !plan.needs_host_paths();
-        let template = if alone { template::open(store)? } else { None };
-        let late = Kind::Cgroup.flag();
-        // Joining from a user namespace gives EPERM, so the network is made by clone3 there.
-        let join_network = namespaces.is_new(Kind::Network) && !user;
-        let network = if join_network { Kind::Network.flag() } else { 0 };
-        let clone = if template.is_some() { flags & Kind::Pid.flag() } else { flags & !network & !late };
-        Ok(Self {
-            pivot: template.is_none(),
-            join_network,
-            clone,
-            unshare: flags & !clone & !network,
-            template,
-            gate: if user {
-                Some(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).host("pipe", "")?)
-            } else {
-                None
-            },
-        })
-    }
-}
-
-impl Way {
-    /// What was opened for it.
-    pub fn release(self) -> impl Iterator<Item = OwnedFd> {
-        self.template.into_iter().chain(self.gate.into_iter().flat_map(|(read, write)| [read, write]))
-    }
-}
 
 /// What a child is started with.
 pub struct Start<'s> {
@@ -75,13 +21,13 @@ pub struct Start<'s> {
     /// Namespaces to join.
     pub joined: &'s [(OwnedFd, Kind)],
     /// Its cgroup.
-    pub cgroup: &'s Made,
+    pub cgroup: &'s Entry,
     /// Init.
     pub image: &'s OwnedFd,
     /// Its end of the connection.
     pub socket: &'s OwnedFd,
-    /// State directory.
-    pub state: RawFd,
+    /// State directory of a new container; `None`: one more process in a container that exists.
+    pub state: Option<RawFd>,
     /// Descriptors that init inherits.
     pub inherit: &'s [RawFd],
     /// Shared page.
@@ -120,8 +66,11 @@ pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
         argv: sys::Vector::new([CString::from(c"init")]),
         envp: sys::Vector::new([
             variable(format!("_LIBCONTAINER_INITPIPE={}", start.socket.as_raw_fd())),
-            variable(format!("_LIBCONTAINER_STATEDIR={}", start.state)),
-            CString::from(c"_LIBCONTAINER_INITTYPE=standard"),
+            variable(format!("_LIBCONTAINER_STATEDIR={}", start.state.unwrap_or(-1))),
+            CString::from(match start.state {
+                Some(_) => c"_LIBCONTAINER_INITTYPE=standard",
+                None => c"_LIBCONTAINER_INITTYPE=setns",
+            }),
         ]),
         page: start.page,
     }));
@@ -199,25 +148,4 @@ fn enter(context: &Setup) -> core::result::Result<(), Fault<'static>> {
             .at(Op::Dup, c"inherit")?;
     }
     Ok(())
-}
-
-/// The parent's part while the child waits: maps of a user namespace, written while the child can
-/// still be reached through /proc.
-pub fn finish(way: &Way, namespaces: &Namespaces<'_>, pid: Pid) -> Result<()> {
-    let Some((_, write)) = &way.gate else { return Ok(()) };
-    let directory = format!("/proc/{}", number(pid));
-    let put = |file: &str, text: &str| {
-        let path = format!("{directory}/{file}");
-        std::fs::write(&path, text).host("write", format_args!("{:?} to {path}", text.trim_end()))
-    };
-    let lines = |map: &[crate::spec::IdMapping]| -> String {
-        map.iter().map(|one| format!("{} {} {}\n", one.container_id, one.host_id, one.size)).collect()
-    };
-    if !rustix::process::geteuid().is_root() {
-        // user_namespaces(7): without privileges over the parent namespace gid_map needs this.
-        put("setgroups", "deny")?;
-    }
-    put("uid_map", &lines(&namespaces.uid_map))?;
-    put("gid_map", &lines(&namespaces.gid_map))?;
-    rustix::io::write(write, b"1").host("write", "to the child").map(drop)
 }

@@ -9,7 +9,9 @@ use init_core::config::{ConfigFd, InitConfig, ProcError, Sync};
 use init_core::failure::{Op, Phase};
 use init_core::sys::arena::Arena;
 use init_core::sys::page::Page;
-use init_core::wire::{self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_INLINE, MAX_MESSAGE, Sink, Value};
+use init_core::wire::{
+    self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value,
+};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -42,9 +44,39 @@ fn frame(kind: Kind, body: &impl Value) -> Vec<u8> {
     buffer.0
 }
 
+/// What follows the configuration, raw.
+#[derive(Default)]
+pub struct Sections {
+    /// The seccomp filter.
+    pub filter: Option<Vec<u8>>,
+    /// Netlink requests.
+    pub netlink: Vec<u8>,
+}
+
 /// Sends the configuration before init exists; the socket's buffer holds it. A longer one goes
 /// into a sealed memfd, which is returned and must be inherited.
-pub fn send_config(socket: &OwnedFd, config: &InitConfig<'_>) -> Result<Option<OwnedFd>> {
+pub fn send_config(
+    socket: &OwnedFd,
+    config: &InitConfig<'_>,
+    sections: &Sections,
+) -> Result<Option<OwnedFd>> {
+    let file = send_body(socket, config)?;
+    for (kind, body) in
+        [(Kind::Filter, sections.filter.as_deref().unwrap_or_default()), (Kind::Netlink, &sections.netlink)]
+    {
+        if body.len() > if kind == Kind::Filter { MAX_FILTER } else { MAX_MESSAGE } {
+            return Err(Error::State(format!("{} bytes of {kind:?} are too many for init", body.len())));
+        }
+        if !body.is_empty() {
+            let mut frame = Header { kind, length: body.len() as u32 }.encode().to_vec();
+            frame.extend_from_slice(body);
+            write(socket, &frame)?;
+        }
+    }
+    Ok(file)
+}
+
+fn send_body(socket: &OwnedFd, config: &InitConfig<'_>) -> Result<Option<OwnedFd>> {
     rustix::net::sockopt::set_socket_timeout(socket, rustix::net::sockopt::Timeout::Recv, Some(DEADLINE))
         .host("setsockopt", "init socket")?;
     let whole = frame(Kind::Config, config);
@@ -78,6 +110,14 @@ fn write(socket: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
 enum Message {
     Sync(String),
     Error(Failure),
+}
+
+/// A step of init, with the descriptor that came with it.
+pub struct Step {
+    /// One of the `PROC_*` words.
+    pub name: String,
+    /// Descriptor.
+    pub file: Option<OwnedFd>,
 }
 
 /// Decodes the body of a frame that init sent.
@@ -122,9 +162,30 @@ pub struct Init<'i> {
     /// How far init is.
     pub page: &'static Page,
     /// Init.
-    pub pidfd: &'i OwnedFd,
+    pub pidfd: &'i mut Option<OwnedFd>,
     /// Its cgroups, to tell an OOM kill.
     pub cgroups: &'i [PathBuf],
+    /// A descriptor that came with the last frame.
+    pub file: Option<OwnedFd>,
+}
+
+/// recvmsg(2) with room for one descriptor.
+fn receive_with(
+    socket: &OwnedFd,
+    buffer: &mut [u8],
+    file: &mut Option<OwnedFd>,
+) -> rustix::io::Result<usize> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut vectors = [std::io::IoSliceMut::new(buffer)];
+    let message = rustix::net::recvmsg(socket, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for one in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(files) = one {
+            *file = files.last().or(file.take());
+        }
+    }
+    Ok(message.bytes)
 }
 
 impl Init<'_> {
@@ -149,12 +210,37 @@ impl Init<'_> {
         }
     }
 
+    /// Waits for any step of init.
+    pub fn next(&mut self) -> Result<Step> {
+        match self.receive()? {
+            Message::Sync(name) => Ok(Step { name, file: self.file.take() }),
+            Message::Error(failure) => Err(Error::Init(failure)),
+        }
+    }
+
     /// Waits for a step of init.
     pub fn expect(&mut self, step: &'static CStr) -> Result<()> {
-        match self.receive()? {
-            Message::Sync(found) if found.as_bytes() == step.to_bytes() => Ok(()),
-            Message::Sync(found) => Err(Error::Protocol(format!("{found:?} instead of {}", lossy(step)))),
-            Message::Error(failure) => Err(Error::Init(failure)),
+        match self.next()?.name {
+            found if found.as_bytes() == step.to_bytes() => Ok(()),
+            found => Err(Error::Protocol(format!("{found:?} instead of {}", lossy(step)))),
+        }
+    }
+
+    /// Waits for the end of the connection, which is init's execve.
+    pub fn expect_end(&mut self) -> Result<()> {
+        let mut byte = [0; HEADER_LENGTH + MAX_MESSAGE];
+        loop {
+            return match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
+                Ok((0, _)) => Ok(()),
+                Ok(_) => match self.receive()? {
+                    Message::Error(failure) => Err(Error::Init(failure)),
+                    Message::Sync(found) => Err(Error::Protocol(format!("{found:?} behind procDone"))),
+                },
+                Err(Errno::INTR) => continue,
+                // It died behind its last word; how is seen when it is waited for.
+                Err(Errno::CONNRESET) => Ok(()),
+                Err(errno) => Err(errno).host("receive", "from init"),
+            };
         }
     }
 
@@ -180,9 +266,9 @@ impl Init<'_> {
                 }
             };
             let rest = buffer.get_mut(filled..length).unwrap_or_default();
-            match rustix::net::recv(&self.socket, rest, RecvFlags::empty()) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => return Err(self.death()),
-                Ok((count, _)) => filled += count,
+            match receive_with(&self.socket, rest, &mut self.file) {
+                Ok(0) | Err(Errno::CONNRESET) => return Err(self.death()),
+                Ok(count) => filled += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     let phase = self.page.phase().map_or("no phase", Phase::name);
@@ -198,10 +284,11 @@ impl Init<'_> {
 
     /// The connection ended without a last word: how init ended.
     fn death(&self) -> Error {
-        let status = rustix::process::waitid(
-            WaitId::PidFd(self.pidfd.as_fd()),
-            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-        );
+        let process = match self.pidfd.as_ref() {
+            Some(process) => WaitId::PidFd(process.as_fd()),
+            None => WaitId::All,
+        };
+        let status = rustix::process::waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         let how = match status {
             Ok(Some(status)) => match (status.terminating_signal(), status.exit_status()) {
                 (Some(signal), _) if signal == Signal::KILL.as_raw() && self.out_of_memory() => {

@@ -4,12 +4,25 @@
 
 mod bundle;
 mod child;
+mod console;
+mod converse;
+pub mod exec;
 mod handshake;
+pub mod hooks;
+mod idmap;
 pub mod image;
+pub mod labels;
+mod listener;
+mod maps;
 mod namespaces;
+mod network;
+pub mod notify;
+pub mod rdt;
+mod schedule;
 mod sources;
 pub mod start;
 pub mod template;
+mod way;
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -24,12 +37,14 @@ use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::cgroup::{self, Made};
 use crate::error::{Context, Error, Result};
-use crate::plan::{Kind, Launch, Plan};
-use crate::process::{number, start_time};
+use crate::plan::{Facts, Kind, Launch, Plan, Wishes};
+use crate::process::number;
+use crate::seccomp::Filter;
+use crate::spec::Hooks;
 use crate::state::{Directory, State, Store};
-use crate::sys;
 
 pub use bundle::Bundle;
+use way::Way;
 
 /// Oldest kernel: openat2, `mount_setattr`, `CLONE_INTO_CGROUP`, `close_range` are all there.
 const KERNEL: (u32, u32) = (5, 12);
@@ -39,10 +54,17 @@ const KERNEL: (u32, u32) = (5, 12);
 pub struct Options {
     /// Where to write the pid.
     pub pid_file: Option<PathBuf>,
+    /// Where to send the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// Where to send a pidfd of the process.
+    pub pidfd_socket: Option<PathBuf>,
     /// Stamp the phases of init.
     pub timing: bool,
-    /// Return to the harness's own network namespace afterwards.
-    pub return_network: bool,
+    /// The harness goes on after `create`: it returns to its own network namespace, and may keep
+    /// the terminal.
+    pub stays: bool,
+    /// What the plan needs to know of the command line.
+    pub wishes: Wishes,
 }
 
 /// A created container.
@@ -53,6 +75,8 @@ pub struct Container {
     pub directory: Directory,
     /// Its process; none where config.json has none.
     pub pidfd: Option<OwnedFd>,
+    /// The terminal that nobody else has asked for.
+    pub master: Option<OwnedFd>,
     /// How far init is.
     pub page: &'static Page,
     /// What the launch had open: closed by the end of the process, or by `settle`.
@@ -67,20 +91,31 @@ impl Container {
 }
 
 /// Everything that has been made so far; dropped before it is finished, it takes all of it back.
+#[derive(Default)]
 struct Rollback {
     directory: Option<Directory>,
     cgroup: Made,
+    rdt: rdt::Made,
     child: Option<OwnedFd>,
+    pid_file: Option<PathBuf>,
 }
 
 impl Rollback {
+    fn directory(&self) -> Result<&Directory> {
+        self.directory.as_ref().ok_or_else(nothing)
+    }
+
     /// The container stands: nothing is taken back any more.
-    fn finish(mut self, state: State, page: &'static Page, mut open: Vec<OwnedFd>) -> Result<Container> {
-        let directory = self.directory.take().ok_or_else(|| Error::State("nothing was created".into()))?;
-        let cgroup = std::mem::take(&mut self.cgroup);
-        open.extend(cgroup.unified);
-        open.extend(cgroup.tasks);
-        Ok(Container { state, directory, pidfd: self.child.take(), page, open })
+    fn finish(
+        mut self,
+        state: State,
+        page: &'static Page,
+        master: Option<OwnedFd>,
+        mut open: Vec<OwnedFd>,
+    ) -> Result<Container> {
+        open.extend(std::mem::take(&mut self.cgroup).entry.release());
+        let directory = self.directory.take().ok_or_else(nothing)?;
+        Ok(Container { state, directory, pidfd: self.child.take(), master, page, open })
     }
 }
 
@@ -92,7 +127,11 @@ impl Drop for Rollback {
             let _reaped = rustix::process::waitid(WaitId::PidFd(child.as_fd()), WaitIdOptions::EXITED);
         }
         if let Some(directory) = &self.directory {
+            if let Some(file) = &self.pid_file {
+                let _may_be_gone = rustix::fs::unlink(file);
+            }
             self.cgroup.undo();
+            rdt::remove(&self.rdt);
             let _left = directory.remove();
         }
     }
@@ -104,73 +143,118 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     let spec = bundle.parse()?;
     let facts = cgroup::facts()?;
     let arena = Bump::new();
-    let mut plan = Plan::new(&arena, &spec, id, &facts)?;
+    let mut plan = Plan::new(&arena, &spec, id, &facts, options.wishes)?;
     for warning in &plan.warnings {
         eprintln!("warning: {warning}");
     }
+    labels::check_plan(&plan)?;
+    let console = terminal_socket(plan.process.as_ref().is_some_and(|one| one.terminal.open), options)?;
     let mut sources = sources::open(&arena, &plan, bundle)?;
     if plan.namespaces.is_new(Kind::User)
         && !sources.privileged
-        && let Some(process) = &mut plan.process
+        && let Some(planned) = &mut plan.process
     {
-        crate::plan::without_groups(process, &plan.namespaces)?;
+        crate::plan::without_groups(&mut planned.process, &plan.namespaces)?;
     }
     if !sources.privileged {
         // Loading a policy takes privileges that making device nodes takes as well.
         plan.cgroup.devices.clear();
     }
     let joined = namespaces::open(&plan)?;
+    let devices = network::Devices::find(&plan.network.devices)?;
     let store = Store::make(root)?;
-    let mut rollback = Rollback { directory: Some(store.claim(id)?), cgroup: Made::default(), child: None };
-    let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
+    let mut rollback = Rollback::default();
+    rollback.directory = Some(store.claim(id)?);
     let mut state = describe(&plan, id, bundle);
     state.cgroups = cgroup::directories(&plan.cgroup, &facts);
     // A forecast, for `delete` after a create that does not come back; then the truth.
     state.made = state.cgroups.iter().filter(|path| !path.exists()).cloned().collect();
-    directory.store(&state, true)?;
-    match Made::new(&plan.cgroup, &facts) {
-        Ok(made) => {
-            state.made.clone_from(&made.directories);
-            rollback.cgroup = made;
-        }
-        // An ordinary user who asked for no limits gets a container without a cgroup.
-        Err(_) if !sources.privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
-            state.cgroups.clear();
-            state.made.clear();
-        }
-        Err(error) => return Err(error),
+    rollback.directory()?.store(&state, true)?;
+    make_cgroup(&plan, &facts, sources.privileged, &mut rollback, &mut state)?;
+    if let Some(rdt) = &plan.rdt {
+        rollback.rdt = rdt::make(rdt, id)?;
+        state.rdt = Some(rollback.rdt.clone());
     }
-    sources.open_own_cgroup()?;
+    let directory = rollback.directory()?;
+    if plan.wishes.notify {
+        notify::prepare(directory.path())?;
+    }
+    sources.open_late(&plan, directory.path())?;
     let (page_file, page) = directory.furnish()?;
     if plan.process.is_none() {
         // Created, and never to be started (runtime-spec, config.md, "Process").
         state.startable = false;
         directory.store(&state, false)?;
-        return rollback.finish(state, page, vec![page_file]);
+        return rollback.finish(state, page, None, vec![page_file]);
     }
-    let way = child::Way::choose(&store, &plan, sources.privileged)?;
-    init(Work { plan, sources, joined, way, state, page_file, page }, rollback, options)
+    if let Some(filter) = &plan.filter {
+        directory.store_filter(&filter.section())?;
+    }
+    let way = Way::choose(&store, &plan, &joined, sources.privileged)?;
+    let work = Work { plan: &plan, sources, joined, way, devices, console, page_file, page };
+    start_init(work, state, rollback, options)
 }
 
 fn nothing() -> Error {
     Error::State("nothing was created".into())
 }
 
+/// The socket that the terminal goes to. Without one, only a harness that stays can serve it.
+fn terminal_socket(terminal: bool, options: &Options) -> Result<Option<OwnedFd>> {
+    match &options.console_socket {
+        Some(_) if !terminal => {
+            Err(Error::Usage("--console-socket: config.json asks for no terminal (/process/terminal)".into()))
+        }
+        Some(path) => console::connect(path, "--console-socket").map(Some),
+        None if terminal && !options.stays => {
+            Err(Error::config("/process/terminal", "needs --console-socket"))
+        }
+        None => Ok(None),
+    }
+}
+
+fn make_cgroup(
+    plan: &Plan<'_>,
+    facts: &Facts,
+    privileged: bool,
+    rollback: &mut Rollback,
+    state: &mut State,
+) -> Result<()> {
+    match Made::new(&plan.cgroup, facts) {
+        Ok(made) => {
+            state.made.clone_from(&made.directories);
+            rollback.cgroup = made;
+        }
+        // An ordinary user who asked for no limits gets a container without a cgroup.
+        Err(_) if !privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
+            state.cgroups.clear();
+            state.made.clear();
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// What a container is made from.
 struct Work<'w> {
-    plan: Plan<'w>,
+    plan: &'w Plan<'w>,
     sources: sources::Sources<'w>,
     joined: Vec<(OwnedFd, Kind)>,
-    way: child::Way,
-    state: State,
+    way: Way,
+    devices: network::Devices<'w>,
+    console: Option<OwnedFd>,
     page_file: OwnedFd,
     page: &'static Page,
 }
 
 /// Starts init and sees it through to `Done`.
-fn init(work: Work<'_>, mut rollback: Rollback, options: &Options) -> Result<Container> {
-    let Work { plan, sources, joined, way, mut state, page_file, page } = work;
-    let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
+fn start_init(
+    work: Work<'_>,
+    mut state: State,
+    mut rollback: Rollback,
+    options: &Options,
+) -> Result<Container> {
+    let Work { plan, sources, joined, way, devices, console, page_file, page } = work;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
@@ -182,77 +266,71 @@ fn init(work: Work<'_>, mut rollback: Rollback, options: &Options) -> Result<Con
         timing: options.timing,
         keyring: &keyring,
         root: (sources.root.as_ref().map(AsRawFd::as_raw_fd), sources.root_path),
-        pivot: way.pivot,
+        switch: way.switch,
         join_network: way.join_network,
+        namespaces: way.namespaces(),
         mounts: &sources.mounts,
     });
+    let sections = handshake::Sections {
+        filter: plan.filter.as_ref().map(Filter::section),
+        netlink: plan.network.requests(&devices.addresses),
+    };
     // The configuration is in the socket before init exists, so init never waits for it.
-    let large = handshake::send_config(&ours, &config)?;
+    let large = handshake::send_config(&ours, &config, &sections)?;
+    let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
     let state_directory = directory.as_fd().as_raw_fd();
     let mut inherit = vec![theirs.as_raw_fd(), state_directory, page_file.as_raw_fd(), own.as_raw_fd()];
     inherit.extend(sources.trees());
     inherit.extend(large.as_ref().map(AsRawFd::as_raw_fd));
+    inherit.extend(way.namespaces().join.iter().map(|join| join.fd));
+    inherit.extend(3..3 + options.wishes.extra.preserve as i32);
     let image = image::seal()?;
     let (pid, pidfd) = child::spawn(&child::Start {
         way: &way,
-        joined: &joined,
-        cgroup: &rollback.cgroup,
+        joined: if way.late.is_some() { &[] } else { &joined },
+        cgroup: &rollback.cgroup.entry,
         image: &image,
         socket: &theirs,
-        state: state_directory,
+        state: Some(state_directory),
         inherit: &inherit,
         page,
-        share: !plan.cgroup.limits.iter().any(|limit| limit.controller == "memory"),
+        share: !state.memory_limit,
     })?;
     drop(theirs);
-    let child = rollback.child.insert(pidfd);
-    let mut init = handshake::Init { socket: ours, page, pidfd: child, cgroups: &state.cgroups.clone() };
-    init.checked(child::finish(&way, &plan.namespaces, pid))?;
+    rollback.child = Some(pidfd);
     state.pid = number(pid);
-    converse(&mut init, &plan, way.join_network, &rollback.cgroup, &mut state, directory, options)?;
-
+    let cgroups = state.cgroups.clone();
+    let mut talk = converse::Talk {
+        init: handshake::Init {
+            socket: ours,
+            page,
+            pidfd: &mut rollback.child,
+            cgroups: &cgroups,
+            file: None,
+        },
+        plan,
+        way: &way,
+        joined: &joined,
+        devices: &devices,
+        device_cgroup: rollback.cgroup.entry.unified.as_ref(),
+        directory,
+        console,
+        master: None,
+        home: None,
+        options,
+    };
+    let done = talk.run(pid, &mut state);
+    let converse::Talk { init, master, .. } = talk;
+    if done.is_err() {
+        rollback.pid_file.clone_from(&options.pid_file);
+    }
+    done?;
     let mut open = vec![init.socket, own, page_file, image];
     open.extend(large);
     open.extend(sources.release());
     open.extend(way.release());
     open.extend(joined.into_iter().map(|(file, _)| file));
-    rollback.finish(state, page, open)
-}
-
-/// The conversation with init: what it does not depend on yet is done while it works.
-fn converse(
-    init: &mut handshake::Init<'_>,
-    plan: &Plan<'_>,
-    join_network: bool,
-    cgroup: &Made,
-    state: &mut State,
-    directory: &Directory,
-    options: &Options,
-) -> Result<()> {
-    let home = if join_network { make_network(init, options.return_network)? } else { None };
-    if let Some(directory) = &cgroup.unified
-        && let Some(program) = cgroup::devices::compile(&plan.cgroup.devices)
-    {
-        attach_devices(directory, &program)?;
-    }
-    init.expect(init_core::config::PROC_READY)?;
-    if let Some(home) = home {
-        sys::setns(&home, Kind::Network.flag()).host("setns", "own network namespace")?;
-    }
-    raise_limits(plan, state.pid)?;
-    // The state before the process may go on: killed here, `delete` still finds everything.
-    state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
-    directory.store(state, false)?;
-    if let Some(file) = &options.pid_file {
-        write_pid_file(file, state.pid)?;
-    }
-    init.send(init_core::config::PROC_RUN)?;
-    // Success is this frame, never the end of the connection.
-    init.expect(init_core::config::PROC_DONE).inspect_err(|_| {
-        if let Some(file) = &options.pid_file {
-            let _may_be_gone = rustix::fs::unlink(file);
-        }
-    })
+    rollback.finish(state, page, master, open)
 }
 
 fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
@@ -275,6 +353,14 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
         cgroups: Vec::new(),
         made: Vec::new(),
         pid_namespace: plan.namespaces.is_new(Kind::Pid),
+        namespaces: plan.namespaces.flags(),
+        memory_limit: plan.cgroup.limits.iter().any(|limit| limit.controller == "memory"),
+        no_new_keyring: plan.wishes.no_new_keyring,
+        hooks: Some(plan.hooks.clone()).filter(Hooks::later),
+        process: plan.lasting(),
+        seccomp: plan.filter.is_some(),
+        listener: plan.filter.as_ref().and_then(|filter| filter.listener.clone()),
+        rdt: None,
     }
 }
 
@@ -288,52 +374,6 @@ fn check_kernel() -> Result<()> {
         return Err(Error::State(format!("Linux {release} is too old: at least {major}.{minor} is needed")));
     }
     Ok(())
-}
-
-/// Makes the network namespace here, while init mounts, and tells init that it can be joined.
-/// Returns the own one for `run`, which goes back once init has joined.
-fn make_network(init: &mut handshake::Init<'_>, come_back: bool) -> Result<Option<OwnedFd>> {
-    use rustix::fs::{Mode, OFlags};
-    const FILE: &str = "/proc/self/ns/net";
-    let open = || rustix::fs::open(FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).host("open", FILE);
-    let home = if come_back { Some(open()?) } else { None };
-    sys::unshare(Kind::Network.flag()).host("unshare", "network namespace")?;
-    init.send(init_core::config::PROC_NETWORK)?;
-    Ok(home)
-}
-
-/// Loads and attaches the device policy.
-fn attach_devices(cgroup: &OwnedFd, program: &[u8]) -> Result<()> {
-    let program = sys::load_device_program(program).host("load", "device program")?;
-    sys::attach_device_program(cgroup, &program).host("attach", "device program")
-}
-
-/// Only the harness may raise a hard limit; init sets the exact values after the gate.
-fn raise_limits(plan: &Plan<'_>, pid: i32) -> Result<()> {
-    for limit in plan.process.iter().flat_map(|process| process.rlimits) {
-        let (soft, hard) = sys::limit(0, limit.resource).host("getrlimit", limit.resource)?;
-        if limit.hard > hard {
-            sys::set_limit(pid, limit.resource, soft, limit.hard)
-                .host("setrlimit", format_args!("of a hard limit of {}", limit.hard))?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes a bare number, as conmon reads it: a new file, then renamed, so that a link or a fifo of
-/// that name is replaced, not followed.
-fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
-    use rustix::fs::{CWD, Mode, OFlags};
-    let mut name = path.as_os_str().to_os_string();
-    name.push(format!(".{pid}"));
-    let new = PathBuf::from(name);
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o644)).host("create", new.display())?;
-    let written = rustix::io::write(&file, pid.to_string().as_bytes())
-        .and_then(|_| rustix::fs::renameat(CWD, &new, CWD, path));
-    written.host("write", path.display()).inspect_err(|_| {
-        let _nothing_left = rustix::fs::unlink(&new);
-    })
 }
 
 /// A path for the kernel.

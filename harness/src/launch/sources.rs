@@ -11,9 +11,9 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
-use super::{Bundle, c_path};
+use super::{Bundle, c_path, idmap};
 use crate::error::{Context, Error, Result, lossy};
-use crate::plan::Plan;
+use crate::plan::{Placed, Plan};
 
 /// The opened sources.
 pub struct Sources<'a> {
@@ -26,17 +26,19 @@ pub struct Sources<'a> {
     /// Whether the harness has `CAP_SYS_ADMIN` over its own mount namespace.
     pub privileged: bool,
     trees: Vec<OwnedFd>,
+    maps: idmap::Namespaces,
 }
 
 impl Sources<'_> {
-    /// Opens what did not exist before the container's cgroup was made.
-    pub fn open_own_cgroup(&mut self) -> Result<()> {
-        for mount in &mut self.mounts {
-            if !self.privileged || !mount.kind.is_empty() || mount.tree.is_some() {
+    /// Opens what did not exist before the container's own directories were made.
+    pub fn open_late(&mut self, plan: &Plan<'_>, state: &Path) -> Result<()> {
+        for (mount, placed) in self.mounts.iter_mut().zip(&plan.mounts) {
+            if !self.privileged || !placed.late {
                 continue;
             }
-            let tree =
-                rustix::mount::open_tree(CWD, mount.source, CLONE).host("open_tree", lossy(mount.source))?;
+            // A relative source is the container's own, below its state.
+            let source = state.join(lossy(mount.source));
+            let tree = rustix::mount::open_tree(CWD, &source, CLONE).host("open_tree", source.display())?;
             mount.tree = Some(tree.as_raw_fd());
             self.trees.push(tree);
         }
@@ -82,10 +84,11 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
         root_path: c_path(arena, &path)?,
         mounts: Vec::with_capacity(plan.mounts.len()),
         trees: Vec::new(),
+        maps: idmap::Namespaces::default(),
     };
-    for (mount, place) in &plan.mounts {
-        let made =
-            if mount.kind.is_empty() { source(arena, bundle, *mount, place, &mut sources)? } else { *mount };
+    for placed in &plan.mounts {
+        let bound = placed.mount.kind.is_empty() && !placed.late;
+        let made = if bound { source(arena, bundle, placed, &mut sources)? } else { placed.mount };
         sources.mounts.push(made);
     }
     Ok(sources)
@@ -99,10 +102,10 @@ fn root(path: &Path, reason: &str) -> Error {
 fn source<'a>(
     arena: &'a Bump,
     bundle: &Bundle,
-    mount: Mount<'a>,
-    place: &str,
+    placed: &Placed<'a>,
     sources: &mut Sources<'_>,
 ) -> Result<Mount<'a>> {
+    let (mount, place) = (placed.mount, &placed.pointer);
     let path = bundle.path.join(lossy(mount.source));
     let failed = |errno: Errno| {
         Error::config(
@@ -111,18 +114,23 @@ fn source<'a>(
         )
     };
     if !sources.privileged {
+        if placed.idmap.is_some() {
+            return Err(Error::config(
+                place.as_str(),
+                "an idmapped mount needs privileges over the host's mounts",
+            ));
+        }
         let found = rustix::fs::stat(&path).map_err(failed)?;
         let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
         return Ok(Mount { source: c_path(arena, &path)?, file, ..mount });
-    }
-    // The container's own cgroup is still to be made: `open_own_cgroup` comes back to it.
-    if path.starts_with(crate::cgroup::MOUNT) && !path.exists() {
-        return Ok(mount);
     }
     let flags = if mount.recursive { CLONE | OpenTreeFlags::AT_RECURSIVE } else { CLONE };
     let tree = rustix::mount::open_tree(CWD, &path, flags).map_err(failed)?;
     let found = rustix::fs::fstat(&tree).map_err(failed)?;
     let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
+    if let Some(idmap) = &placed.idmap {
+        sources.maps.apply(&tree, idmap, place)?;
+    }
     let number = tree.as_raw_fd();
     sources.trees.push(tree);
     Ok(Mount { tree: Some(number), file, ..mount })

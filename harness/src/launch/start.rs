@@ -1,12 +1,19 @@
 //! Opening the gate.
 
+use std::ffi::{CStr, CString};
+
 use init_core::failure::Phase;
 use rustix::event::{PollFd, PollFlags};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::Signal;
 
-use super::handshake;
+use super::hooks::{self, World};
+use super::listener::Connection;
+use super::{exec, handshake, notify};
 use crate::error::{Context, Error, Result};
+use crate::process::{PATIENCE, wait_gone};
+use crate::spec::Hook;
 use crate::state::{Directory, State, pin};
 
 /// Starts a created container's process and returns once it has been executed.
@@ -19,35 +26,129 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
         return Err(Error::State(format!("container {:?} is still being created", state.id)));
     }
     let process = pin(state)?.ok_or_else(stopped)?;
+    // Whom the process will need is found before it runs.
+    let connection = state.listener.as_ref().map(Connection::open).transpose()?;
+    let relay = notify::Relay::open(directory.path())?;
+    let hooks = state.hooks.clone().unwrap_or_default();
+    let start_container = hooks.start_container.unwrap_or_default();
+    // Of any number of callers one wins.
+    let gate = if start_container.is_empty() { open(directory, state)? } else { None };
+    let started = (|| {
+        let gate = match gate {
+            Some(gate) => gate,
+            None => {
+                directory.reserve_gate()?.then_some(()).ok_or_else(|| running(&state.id))?;
+                run_inside(state, &start_container)?;
+                directory.open_reserved_gate()?
+            }
+        };
+        pass(directory, state, &process, &gate, connection.as_ref())?;
+        let poststart = hooks.poststart.unwrap_or_default();
+        hooks::run("poststart", &poststart, state, "running", World::Runtime)
+    })();
+    if let Err(error) = started {
+        stop(state, &process);
+        return Err(error);
+    }
+    match relay {
+        Some(relay) => relay.serve(&process, state.pid),
+        None => Ok(()),
+    }
+}
+
+/// Opens the gate and takes it away.
+fn open(directory: &Directory, state: &State) -> Result<Option<OwnedFd>> {
     let gate = match directory.open_gate() {
         Err(Error::Host { errno: Errno::NOENT, .. }) => return Err(running(&state.id)),
         gate => gate?,
     };
-    if !directory.take_gate()? {
-        return Err(running(&state.id));
+    if directory.take_gate()? { Ok(Some(gate)) } else { Err(running(&state.id)) }
+}
+
+/// `startContainer` hooks: the container's own programs, as whom its process is to be.
+fn run_inside(state: &State, hooks: &[Hook]) -> Result<()> {
+    for (index, hook) in hooks.iter().enumerate() {
+        let text = |text: &String| CString::new(text.as_str()).unwrap_or_default();
+        // argv[0] is what is looked up; a hook's own choice of it has no effect here.
+        let rest = hook.args.iter().flatten().skip(1).map(text);
+        let args: Vec<CString> = std::iter::once(text(&hook.path)).chain(rest).collect();
+        let env: Vec<CString> = hook.env.iter().flatten().map(text).collect();
+        let args: Vec<&CStr> = args.iter().map(CString::as_c_str).collect();
+        let env: Vec<&CStr> = env.iter().map(CString::as_c_str).collect();
+        let failed = |reason: String| {
+            Error::State(format!("startContainer hook #{} {}: {reason}", index + 1, hook.path))
+        };
+        let input = hooks::state_file(state, "created")?;
+        let process = hooks::with_input(&input, || exec::run_hook(state, &args, &env))
+            .map_err(|error| failed(error.to_string()))?;
+        let limit = hook.timeout.map(|tv_sec| rustix::event::Timespec { tv_sec, tv_nsec: 0 });
+        if !wait_gone(&process, limit)? {
+            let _gone = rustix::process::pidfd_send_signal(&process, Signal::KILL);
+            let _reaped = exec::status(&process);
+            return Err(failed(format!("timed out after {} s", hook.timeout.unwrap_or_default())));
+        }
+        match exec::status(&process)? {
+            0 => {}
+            status => return Err(failed(format!("exit status {status}"))),
+        }
     }
+    Ok(())
+}
+
+/// A container whose start has failed does not go on: it may wait for a listener, or run by now.
+fn stop(state: &State, process: &OwnedFd) {
+    let served = state.hooks.is_some() || state.listener.is_some();
+    if served && rustix::process::pidfd_send_signal(process, Signal::KILL).is_ok() {
+        let _gone = wait_gone(process, Some(PATIENCE));
+    }
+}
+
+/// Waits for the execve behind the open gate.
+fn pass(
+    directory: &Directory,
+    state: &State,
+    process: &OwnedFd,
+    gate: &OwnedFd,
+    connection: Option<&Connection<'_>>,
+) -> Result<()> {
     // Init opens the fifo after its last word to `create`, so it may not be there yet; its end is
     // what must not be missed.
-    let mut poll = [PollFd::new(&gate, PollFlags::IN), PollFd::new(&process, PollFlags::IN)];
+    let mut poll = [PollFd::new(gate, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
     rustix::event::poll(&mut poll, None).host("poll", "exec.fifo")?;
-    rustix::fs::fcntl_setfl(&gate, rustix::fs::OFlags::RDONLY).host("fcntl", "exec.fifo")?;
+    rustix::fs::fcntl_setfl(gate, rustix::fs::OFlags::RDONLY).host("fcntl", "exec.fifo")?;
     let mut frame = Vec::new();
     let mut buffer = [0; 8192];
+    let mut served = Ok(());
     loop {
         // The fifo is close-on-exec in init: its end is the execve, or init's death.
         match rustix::io::read(gate.as_fd(), &mut buffer) {
             Ok(0) => break,
             Ok(count) => frame.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno).host("read", "exec.fifo"),
         }
         if frame.len() > 2 * buffer.len() {
             return Err(Error::Protocol("too much in exec.fifo".into()));
         }
+        if let Some(connection) = connection.filter(|_| frame == b"0") {
+            served = connection.serve(directory.page()?, process, state.pid, state, "running");
+            if served.is_err() && rustix::process::pidfd_send_signal(process, Signal::KILL).is_err() {
+                break;
+            }
+        }
     }
+    judge(directory, state, &frame).and(served)
+}
+
+/// What came through the fifo, and what the page says.
+fn judge(directory: &Directory, state: &State, frame: &[u8]) -> Result<()> {
     let phase = directory.phase();
     match frame.split_first() {
-        Some((b'0', [])) if phase == Some(Phase::Exec) => Ok(()),
+        Some((b'0', [])) if phase == Some(Phase::Exec) => match state.seccomp {
+            // Without a filter init would have said so in the fifo.
+            false => Ok(()),
+            true => exec::executed(directory.page()?),
+        },
         Some((b'0', [])) | None => Err(Error::State(format!(
             "init of container {:?} ended in phase {} before its process was started",
             state.id,

@@ -3,23 +3,40 @@
 
 mod cgroup;
 mod devices;
+mod domains;
+mod hooks;
 mod mounts;
 mod namespaces;
+mod network;
+mod paths;
 mod process;
+mod rdt;
+mod schedule;
 mod sysctl;
 
 use std::ffi::CStr;
 
 use bumpalo::Bump;
-use init_core::config::{Device, InitConfig, Layer, Link, Mount, Network, Process, Root, Setting};
+use init_core::config::{
+    self, Device, InitConfig, Layer, Link, MemoryPolicy, Mount, Root, Setting, Terminal, switch,
+};
 
 use crate::error::{Error, Result};
-use crate::spec::{Spec, Text, Unsupported};
+use crate::seccomp::{Arch, Filter};
+use crate::spec::{Hooks, Spec, Text};
 
-pub use cgroup::{Cgroup, DEFAULT as DEFAULT_DEVICES, EVERY, Limit, MKNOD, READ, Rule, Scope, WRITE, base};
-pub use mounts::OPTIONS as MOUNT_OPTIONS;
+pub use cgroup::{
+    Cgroup, DEFAULT as DEFAULT_DEVICES, EVERY, Limit, MKNOD, Missing, READ, Rule, Scope, WRITE, base,
+    plan_limits, policy,
+};
+pub use domains::{MODE_FLAGS, MODES, list as cpu_list};
+pub use mounts::{Idmap, OPTIONS as MOUNT_OPTIONS, Placed};
 pub use namespaces::{Kind, Namespaces};
-pub use process::without_groups;
+pub use network::{ANNOTATION as NETWORK_ANNOTATION, Address, Device as NetworkDevice, Network};
+pub use paths::Paths;
+pub use process::{Extra, Planned, plan as plan_process, without_groups};
+pub use rdt::Rdt;
+pub use schedule::{Schedule, Scheduler};
 
 /// Facts about the host that the plan depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,28 +80,25 @@ pub struct Plan<'a> {
     /// Kernel parameters.
     pub sysctl: Vec<Setting<'a>>,
     /// The process; `None`: the container can be created, not started.
-    pub process: Option<Process<'a>>,
+    pub process: Option<Planned<'a>>,
+    /// Execution domain of all its processes, plus 1; 0: leave.
+    pub personality: u64,
+    /// Memory policy of all its processes.
+    pub memory_policy: MemoryPolicy,
+    /// Seccomp filter.
+    pub filter: Option<Filter>,
+    /// Hooks.
+    pub hooks: Hooks,
+    /// What is configured in the network namespace.
+    pub network: Network,
+    /// Intel RDT.
+    pub rdt: Option<Rdt>,
+    /// `SELinux` label of files, already in the mounts.
+    pub mount_label: &'a str,
+    /// What the command line adds.
+    pub wishes: Wishes,
     /// What was granted less than asked for.
     pub warnings: Vec<String>,
-}
-
-/// A mount, with the place in config.json that asks for it.
-pub type Placed<'a> = (Mount<'a>, String);
-
-/// Paths in the order in which they are covered.
-#[derive(Default)]
-pub struct Paths<'a> {
-    /// All of them.
-    pub all: Vec<&'a CStr>,
-    /// How many at the front need not wait for the late mounts.
-    pub early: usize,
-}
-
-impl<'a> Paths<'a> {
-    fn split(&self, pivot: bool) -> (&[&'a CStr], &[&'a CStr]) {
-        // Before the switch the container's paths are not those that init sees.
-        self.all.split_at(if pivot { 0 } else { self.early })
-    }
 }
 
 /// What the launch adds to the plan: descriptors, and the way it goes.
@@ -99,18 +113,32 @@ pub struct Launch<'l> {
     pub keyring: &'l CStr,
     /// Tree of the root file system, or its path.
     pub root: (Option<i32>, &'l CStr),
-    /// Leave the old root by `pivot_root`.
-    pub pivot: bool,
+    /// How to leave the old root.
+    pub switch: u32,
     /// Join the harness's network namespace late.
     pub join_network: bool,
+    /// Namespaces that init enters itself.
+    pub namespaces: config::Namespaces<'l>,
     /// The plan's mounts, with their trees.
     pub mounts: &'l [Mount<'l>],
 }
 
+/// What the command line adds to config.json.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wishes {
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Do not use pivot_root(2).
+    pub no_pivot: bool,
+    /// Descriptors.
+    pub extra: Extra,
+    /// The caller is a service manager that waits to be notified (sd_notify(3)).
+    pub notify: bool,
+}
+
 impl<'a> Plan<'a> {
     /// Decides everything about a container.
-    pub fn new(arena: &'a Bump, spec: &'a Spec<'a>, id: &str, facts: &Facts) -> Result<Self> {
-        refuse_unsupported(spec)?;
+    pub fn new(arena: &'a Bump, spec: &'a Spec<'a>, id: &str, facts: &Facts, wishes: Wishes) -> Result<Self> {
         let oci_version = version(spec)?;
         let root = spec.root.as_ref().ok_or_else(|| Error::config("/root", "missing"))?;
         if root.path.is_empty() {
@@ -123,11 +151,19 @@ impl<'a> Plan<'a> {
         let namespaces = namespaces::plan(arena, linux)?;
         names(spec, &namespaces)?;
         let cgroup = Cgroup::new(linux, id, facts)?;
-        let mounts = mounts::plan(arena, spec, &namespaces, &cgroup, facts, &mut warnings)?;
+        let mut mounts = mounts::plan(arena, spec, &namespaces, &cgroup, facts, &mut warnings)?;
+        if wishes.notify {
+            mounts.push(mounts::notify_socket());
+        }
         let early_mounts = mounts::independent(&mounts);
         let late = mounts.get(early_mounts..).unwrap_or_default();
         let parameters = linux.sysctl.as_ref().is_some_and(|map| !map.0.is_empty());
         let bound = mounts::dev_is_bound(spec);
+        let process = spec.process.as_ref().map(|process| {
+            let maps = (&namespaces.uid_map[..], &namespaces.gid_map[..]);
+            process::plan(arena, process, maps.0, maps.1, wishes.extra, &mut warnings)
+        });
+        let process = process.transpose()?;
         let annotations = spec.annotations.iter().flat_map(|map| &map.0);
         Ok(Self {
             oci_version,
@@ -136,14 +172,14 @@ impl<'a> Plan<'a> {
             rootfs: &root.path,
             readonly: root.readonly.unwrap_or(false),
             propagation: mounts::root_propagation(linux)?,
-            readonly_paths: mounts::paths(
+            readonly_paths: paths::plan(
                 arena,
                 "/linux/readonlyPaths",
                 linux.readonly_paths.as_deref(),
                 late,
                 parameters,
             )?,
-            masked_paths: mounts::paths(
+            masked_paths: paths::plan(
                 arena,
                 "/linux/maskedPaths",
                 linux.masked_paths.as_deref(),
@@ -157,14 +193,40 @@ impl<'a> Plan<'a> {
             hostname: text(arena, "/hostname", spec.hostname.as_deref().unwrap_or_default())?,
             domainname: text(arena, "/domainname", spec.domainname.as_deref().unwrap_or_default())?,
             sysctl: sysctl::plan(arena, linux, &namespaces)?,
-            process: spec
-                .process
-                .as_ref()
-                .map(|process| process::plan(arena, process, &namespaces, &mut warnings))
-                .transpose()?,
+            personality: domains::personality(linux)?,
+            memory_policy: domains::memory_policy(linux)?,
+            filter: filter(linux, process.as_ref(), &mut warnings)?,
+            hooks: hooks::plan(spec)?,
+            network: network::plan(spec, &namespaces)?,
+            rdt: rdt::plan(linux, id)?,
+            mount_label: linux.mount_label.as_deref().unwrap_or_default(),
+            wishes,
+            process,
             namespaces,
             warnings,
         })
+    }
+
+    /// What outlives `create` of a process, as JSON that init reads: domains for all processes of
+    /// the container, and with `startContainer` hooks who these are to be. Empty for nothing.
+    pub fn lasting(&self) -> String {
+        let Some(planned) = &self.process else { return String::new() };
+        let domains = init_core::config::Process {
+            personality: self.personality,
+            memory_policy: self.memory_policy,
+            ..Default::default()
+        };
+        let start = self.hooks.start_container.as_deref().unwrap_or_default();
+        let process = if start.is_empty() {
+            domains
+        } else {
+            init_core::config::Process {
+                personality: self.personality,
+                memory_policy: self.memory_policy,
+                ..planned.process
+            }
+        };
+        if process == init_core::config::Process::default() { String::new() } else { wire_text(&process) }
     }
 
     /// Whether names or kernel parameters of a namespace are set.
@@ -177,27 +239,44 @@ impl<'a> Plan<'a> {
     pub fn needs_host_paths(&self) -> bool {
         const WITHOUT: [&CStr; 8] =
             [c"", c"proc", c"tmpfs", c"devpts", c"mqueue", c"sysfs", c"cgroup", c"cgroup2"];
-        self.mounts.iter().any(|(mount, _)| !WITHOUT.contains(&mount.kind))
+        self.mounts.iter().any(|placed| !WITHOUT.contains(&placed.mount.kind))
     }
 
     /// The configuration of init: the plan as it crosses the wire.
     pub fn config<'l>(&'l self, launch: &Launch<'l>) -> InitConfig<'l> {
         let mounts = launch.mounts.split_at(self.early_mounts.min(launch.mounts.len()));
-        let readonly = self.readonly_paths.split(launch.pivot);
-        let masked = self.masked_paths.split(launch.pivot);
+        let stacked = launch.switch == switch::STACK;
+        let readonly = self.readonly_paths.split(stacked);
+        let masked = self.masked_paths.split(stacked);
+        let planned = self.process.as_ref();
+        let mut process = planned.map(|planned| planned.process).unwrap_or_default();
+        process.personality = self.personality;
+        process.memory_policy = self.memory_policy;
+        let own_console = self.namespaces.has(Kind::Mount);
+        let terminal = planned.map(|planned| planned.terminal).unwrap_or_default();
         InitConfig {
             parent: launch.parent,
             page: launch.page,
             timing: launch.timing,
-            keyring: launch.keyring,
+            filter: self.filter.is_some(),
+            netlink: !self.network.is_empty(),
+            namespaces: launch.namespaces,
+            keyring: if self.wishes.no_new_keyring { c"" } else { launch.keyring },
+            terminal: Terminal { console: terminal.console && own_console, ..terminal },
+            labels: planned.map(|planned| planned.labels).unwrap_or_default(),
+            hooks: self.hooks.at_create(),
             root: Root {
                 tree: launch.root.0,
                 path: launch.root.1,
-                pivot: launch.pivot,
+                switch: launch.switch,
                 propagation: self.propagation,
                 readonly: self.readonly,
             },
-            network: Network { join: launch.join_network, loopback: self.namespaces.is_new(Kind::Network) },
+            network: config::Network {
+                wait: launch.join_network || !self.network.devices.is_empty(),
+                join: launch.join_network,
+                loopback: self.namespaces.is_new(Kind::Network),
+            },
             early: Layer { mounts: mounts.0, readonly_paths: readonly.0, masked_paths: masked.0 },
             late: Layer { mounts: mounts.1, readonly_paths: readonly.1, masked_paths: masked.1 },
             devices: &self.devices,
@@ -205,9 +284,36 @@ impl<'a> Plan<'a> {
             hostname: self.hostname,
             domainname: self.domainname,
             sysctl: &self.sysctl,
-            process: self.process.unwrap_or_default(),
+            process,
         }
     }
+}
+
+/// The seccomp filter, proved to let the process be started.
+fn filter(
+    linux: &crate::spec::Linux<'_>,
+    process: Option<&Planned<'_>>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Filter>> {
+    const POINTER: &str = "/linux/seccomp";
+    let Some(profile) = &linux.seccomp else { return Ok(None) };
+    let filter = Filter::new(profile, Arch::native(), POINTER)?;
+    filter.preflight(process.is_none_or(|planned| planned.process.no_new_privs), POINTER)?;
+    warnings.extend(filter.warnings.iter().cloned());
+    Ok(Some(filter))
+}
+
+/// A value as it crosses the wire.
+fn wire_text(value: &impl init_core::wire::Value) -> String {
+    struct Text(Vec<u8>);
+    impl init_core::wire::Sink for Text {
+        fn put(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+    let mut text = Text(Vec::new());
+    value.write(&mut text);
+    String::from_utf8(text.0).unwrap_or_default()
 }
 
 /// A string for the kernel: NUL-terminated, and with no NUL inside.
@@ -260,53 +366,6 @@ fn names(spec: &Spec<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
         if name.len() > 64 {
             return Err(Error::config(pointer, "longer than 64 bytes"));
         }
-    }
-    Ok(())
-}
-
-/// Fields of the specification that are not implemented yet are refused, never ignored.
-fn refuse_unsupported(spec: &Spec<'_>) -> Result<()> {
-    let refuse = |pointer: &str, field: Unsupported| {
-        if field.0 { Err(Error::config(pointer, "not implemented yet")) } else { Ok(()) }
-    };
-    refuse("/hooks", spec.hooks)?;
-    if let Some(process) = &spec.process {
-        refuse("/process/terminal", process.terminal)?;
-        refuse("/process/apparmorProfile", process.apparmor_profile)?;
-        refuse("/process/scheduler", process.scheduler)?;
-        refuse("/process/selinuxLabel", process.selinux_label)?;
-        refuse("/process/ioPriority", process.io_priority)?;
-        refuse("/process/execCPUAffinity", process.exec_cpu_affinity)?;
-    }
-    for (index, mount) in spec.mounts.iter().flatten().enumerate() {
-        refuse(&format!("/mounts/{index}/uidMappings"), mount.uid_mappings)?;
-        refuse(&format!("/mounts/{index}/gidMappings"), mount.gid_mappings)?;
-    }
-    let Some(linux) = &spec.linux else { return Ok(()) };
-    refuse("/linux/netDevices", linux.net_devices)?;
-    refuse("/linux/seccomp", linux.seccomp)?;
-    refuse("/linux/mountLabel", linux.mount_label)?;
-    refuse("/linux/intelRdt", linux.intel_rdt)?;
-    refuse("/linux/memoryPolicy", linux.memory_policy)?;
-    refuse("/linux/personality", linux.personality)?;
-    refuse("/linux/timeOffsets", linux.time_offsets)?;
-    let Some(resources) = &linux.resources else { return Ok(()) };
-    refuse("/linux/resources/blockIO", resources.block_io)?;
-    refuse("/linux/resources/hugepageLimits", resources.hugepage_limits)?;
-    refuse("/linux/resources/network", resources.network)?;
-    refuse("/linux/resources/rdma", resources.rdma)?;
-    refuse("/linux/resources/unified", resources.unified)?;
-    if let Some(memory) = &resources.memory {
-        refuse("/linux/resources/memory/kernel", memory.kernel)?;
-        refuse("/linux/resources/memory/kernelTCP", memory.kernel_tcp)?;
-        refuse("/linux/resources/memory/useHierarchy", Unsupported(memory.use_hierarchy == Some(false)))?;
-        refuse("/linux/resources/memory/checkBeforeUpdate", memory.check_before_update)?;
-    }
-    if let Some(cpu) = &resources.cpu {
-        refuse("/linux/resources/cpu/burst", cpu.burst)?;
-        refuse("/linux/resources/cpu/realtimeRuntime", cpu.realtime_runtime)?;
-        refuse("/linux/resources/cpu/realtimePeriod", cpu.realtime_period)?;
-        refuse("/linux/resources/cpu/idle", cpu.idle)?;
     }
     Ok(())
 }

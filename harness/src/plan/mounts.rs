@@ -1,111 +1,44 @@
-//! Mounts, masked and read-only paths.
+//! Mounts.
+
+mod hierarchies;
+mod options;
 
 use bumpalo::Bump;
 use init_core::config::{Mount, Setting};
 use linux_raw_sys::general as raw;
 
 use super::devices::clean;
-use super::{Cgroup, Facts, Kind, Namespaces, Paths, Placed, c_string, text};
+use super::{Cgroup, Facts, Kind, Namespaces, text};
 use crate::error::{Error, Result};
-use crate::spec::{self, Linux, Spec, Text};
+use crate::spec::{self, IdMapping, Linux, Spec};
 
-/// What an option of a mount does.
-enum Effect {
-    /// Sets and clears `MOUNT_ATTR_*` of the mount.
-    Attributes { set: u32, clear: u32 },
-    /// Sets a propagation; recursion makes no difference to a new mount.
-    Propagation(u32),
-    /// Bind mount; with all mounts below or without.
-    Bind { recursive: bool },
-    /// Nothing.
-    Nothing,
-    /// A parameter of the file system, passed on.
-    Parameter,
-    /// Of the specification, but not implemented.
-    Unsupported,
+use hierarchies::hierarchies;
+pub use options::OPTIONS;
+use options::{Effect, effect};
+
+/// A mount, with what init need not know of it.
+#[derive(Debug, Clone)]
+pub struct Placed<'a> {
+    /// The mount.
+    pub mount: Mount<'a>,
+    /// The place in config.json that asks for it.
+    pub pointer: String,
+    /// The ids of its files are mapped.
+    pub idmap: Option<Idmap>,
+    /// Its source is made for the container, so it does not exist yet.
+    pub late: bool,
 }
 
-const fn set(set: u32) -> Effect {
-    Effect::Attributes { set, clear: 0 }
+/// Mappings of an idmapped mount: ids in the file system to ids on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idmap {
+    /// With all mounts below.
+    pub recursive: bool,
+    /// User ids.
+    pub uid: Vec<IdMapping>,
+    /// Group ids.
+    pub gid: Vec<IdMapping>,
 }
-
-const fn clear(clear: u32) -> Effect {
-    Effect::Attributes { set: 0, clear }
-}
-
-/// The options of mount(8) that are no parameters of a file system.
-fn effect(option: &str) -> Effect {
-    match option {
-        "ro" => set(raw::MOUNT_ATTR_RDONLY),
-        "rw" => clear(raw::MOUNT_ATTR_RDONLY),
-        "nosuid" => set(raw::MOUNT_ATTR_NOSUID),
-        "suid" => clear(raw::MOUNT_ATTR_NOSUID),
-        "nodev" => set(raw::MOUNT_ATTR_NODEV),
-        "dev" => clear(raw::MOUNT_ATTR_NODEV),
-        "noexec" => set(raw::MOUNT_ATTR_NOEXEC),
-        "exec" => clear(raw::MOUNT_ATTR_NOEXEC),
-        "nodiratime" => set(raw::MOUNT_ATTR_NODIRATIME),
-        "diratime" => clear(raw::MOUNT_ATTR_NODIRATIME),
-        "nosymfollow" => set(raw::MOUNT_ATTR_NOSYMFOLLOW),
-        "symfollow" => clear(raw::MOUNT_ATTR_NOSYMFOLLOW),
-        // The access time is one setting of several values: setting one clears the others.
-        "noatime" => Effect::Attributes { set: raw::MOUNT_ATTR_NOATIME, clear: raw::MOUNT_ATTR__ATIME },
-        "strictatime" => {
-            Effect::Attributes { set: raw::MOUNT_ATTR_STRICTATIME, clear: raw::MOUNT_ATTR__ATIME }
-        }
-        "relatime" | "atime" | "nostrictatime" => clear(raw::MOUNT_ATTR__ATIME),
-        "private" | "rprivate" => Effect::Propagation(raw::MS_PRIVATE),
-        "slave" | "rslave" => Effect::Propagation(raw::MS_SLAVE),
-        "shared" | "rshared" => Effect::Propagation(raw::MS_SHARED),
-        "unbindable" | "runbindable" => Effect::Propagation(raw::MS_UNBINDABLE),
-        "bind" => Effect::Bind { recursive: false },
-        "rbind" => Effect::Bind { recursive: true },
-        "defaults" | "async" | "norelatime" | "nomand" | "loud" | "silent" | "nolazytime" => Effect::Nothing,
-        "rro" | "rrw" | "rnosuid" | "rsuid" | "rnodev" | "rdev" | "rnoexec" | "rexec" | "rnodiratime"
-        | "rdiratime" | "rnoatime" | "ratime" | "rrelatime" | "rnorelatime" | "rstrictatime"
-        | "rnostrictatime" | "rnosymfollow" | "rsymfollow" | "tmpcopyup" | "idmap" | "ridmap" | "remount"
-        | "copy-symlink" | "src-nofollow" | "dest-nofollow" => Effect::Unsupported,
-        _ => Effect::Parameter,
-    }
-}
-
-/// Every option that has a meaning of its own, for `features`.
-pub const OPTIONS: &[&str] = &[
-    "async",
-    "atime",
-    "bind",
-    "defaults",
-    "dev",
-    "diratime",
-    "exec",
-    "loud",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "rbind",
-    "relatime",
-    "ro",
-    "rprivate",
-    "rshared",
-    "rslave",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "strictatime",
-    "suid",
-    "symfollow",
-    "unbindable",
-];
 
 /// Files of procfs that a mount may cover; everything else there is the kernel's word.
 const ON_PROC: [&str; 10] = [
@@ -121,6 +54,9 @@ const ON_PROC: [&str; 10] = [
     "/proc/sys/crypto/fips_enabled",
 ];
 
+/// File systems that take no label, or have their own.
+const UNLABELLED: [&str; 5] = ["proc", "sysfs", "mqueue", "cgroup", "cgroup2"];
+
 /// Plans the mounts, in the order of the configuration.
 pub fn plan<'a>(
     arena: &'a Bump,
@@ -131,16 +67,18 @@ pub fn plan<'a>(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Placed<'a>>> {
     let mut plan = Vec::new();
+    let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());
     for (index, mount) in spec.mounts.iter().flatten().enumerate() {
         let place = format!("/mounts/{index}");
-        let made = one(arena, mount, &place, warnings)?;
-        if made.kind == c"cgroup" || made.kind == c"cgroup2" {
+        let made = one(arena, mount, label, &place, namespaces, warnings)?;
+        if made.mount.kind == c"cgroup" || made.mount.kind == c"cgroup2" {
             let own = namespaces.has(Kind::Cgroup);
-            plan.extend(
-                hierarchies(arena, &made, own, cgroup, facts).into_iter().map(|mount| (mount, place.clone())),
-            );
+            plan.extend(hierarchies(arena, &made.mount, own, cgroup, facts).into_iter().map(|mount| {
+                let late = mount.kind.is_empty();
+                Placed { mount, pointer: place.clone(), idmap: None, late }
+            }));
         } else {
-            plan.push((made, place));
+            plan.push(made);
         }
     }
     Ok(plan)
@@ -149,14 +87,18 @@ pub fn plan<'a>(
 fn one<'a>(
     arena: &'a Bump,
     mount: &'a spec::Mount<'a>,
+    label: Option<&str>,
     place: &str,
+    namespaces: &Namespaces<'_>,
     warnings: &mut Vec<String>,
-) -> Result<Mount<'a>> {
+) -> Result<Placed<'a>> {
+    let label = label.unwrap_or_default();
     let target = destination(&mount.destination, place, warnings)?;
     let kind = mount.kind.as_deref().unwrap_or_default();
     let mut plan =
         Mount { target: text(arena, &format!("{place}/destination"), &target)?, ..Mount::default() };
     let mut bind = kind == "bind";
+    let mut mapped = None;
     let mut parameters = bumpalo::collections::Vec::new_in(arena);
     for (index, option) in mount.options.iter().flatten().enumerate() {
         let place = format!("{place}/options/{index}");
@@ -165,13 +107,19 @@ fn one<'a>(
                 plan.set = plan.set & !u64::from(clear) | u64::from(set);
                 plan.clear = plan.clear & !u64::from(set) | u64::from(clear);
             }
+            Effect::AllAttributes { set, clear } => {
+                plan.set_all = plan.set_all & !u64::from(clear) | u64::from(set);
+                plan.clear_all = plan.clear_all & !u64::from(set) | u64::from(clear);
+            }
+            Effect::CopyUp => plan.copy_up = true,
+            Effect::Idmap { recursive } => mapped = Some(recursive),
             Effect::Propagation(kind) => plan.propagation = u64::from(kind),
             Effect::Bind { recursive } => (bind, plan.recursive) = (true, recursive),
             Effect::Nothing => {}
             Effect::Parameter if option.is_empty() => {}
             Effect::Parameter => parameters.push((place, &**option)),
-            Effect::Unsupported => {
-                return Err(Error::config(place, format!("{:?}: not implemented yet", &**option)));
+            Effect::Refused => {
+                return Err(Error::config(place, format!("{:?} is not supported", &**option)));
             }
         }
     }
@@ -179,8 +127,9 @@ fn one<'a>(
     plan.real = matches!(&*target, "/dev" | "/proc" | "/sys");
     plan.on_proc = ON_PROC.contains(&&*target);
     if bind {
-        if let Some((place, option)) = parameters.first() {
-            return Err(Error::config(place.as_str(), format!("{option:?} is no option of a bind mount")));
+        // mount(2) ignores them as well, and engines pass them.
+        for (place, option) in &parameters {
+            warnings.push(format!("config.json: {place}: {option:?} means nothing to a bind mount"));
         }
         if source.is_empty() {
             return Err(Error::config(format!("{place}/source"), "missing"));
@@ -192,6 +141,13 @@ fn one<'a>(
         }
         plan.kind = text(arena, &format!("{place}/type"), kind)?;
         plan.clear = 0;
+        // A device that may only be read must not be opened for writing (ext4, xfs).
+        if plan.set & u64::from(raw::MOUNT_ATTR_RDONLY) != 0 && source.starts_with("/dev/") {
+            parameters.push((place.to_owned(), "ro"));
+        }
+        if !label.is_empty() && !UNLABELLED.contains(&kind) {
+            parameters.push((place.to_owned(), arena.alloc_str(&format!("context={label}"))));
+        }
         plan.options = settings(arena, place, source, &parameters)?;
         let readonly = u64::from(raw::MOUNT_ATTR_RDONLY);
         if plan.set & readonly != 0 && (kind == "tmpfs" || &*target == "/dev") {
@@ -207,7 +163,45 @@ fn one<'a>(
             format!("{target} is not among the files of /proc that may be covered"),
         ));
     }
-    Ok(plan)
+    if plan.copy_up && kind != "tmpfs" {
+        return Err(Error::config(place, "tmpcopyup needs a tmpfs"));
+    }
+    let idmap = idmap(mount, mapped, bind, place, namespaces)?;
+    Ok(Placed { mount: plan, pointer: place.to_owned(), idmap, late: false })
+}
+
+/// The mapping of an idmapped mount: its own, or that of the container's user namespace.
+fn idmap(
+    mount: &spec::Mount<'_>,
+    option: Option<bool>,
+    bind: bool,
+    place: &str,
+    namespaces: &Namespaces<'_>,
+) -> Result<Option<Idmap>> {
+    let maps = [(&mount.uid_mappings, "uidMappings"), (&mount.gid_mappings, "gidMappings")];
+    let [uid, gid] = maps.map(|(map, _)| map.clone().unwrap_or_default());
+    if uid.is_empty() && gid.is_empty() && option.is_none() {
+        return Ok(None);
+    }
+    let recursive = option.unwrap_or(false);
+    if !bind {
+        return Err(Error::config(place, "an idmapped mount must be a bind mount"));
+    }
+    if uid.is_empty() && gid.is_empty() {
+        if !namespaces.is_new(Kind::User) {
+            return Err(Error::config(place, "idmap needs mappings of its own, or a new user namespace"));
+        }
+        let (uid, gid) = (namespaces.uid_map.clone(), namespaces.gid_map.clone());
+        return Ok(Some(Idmap { recursive, uid, gid }));
+    }
+    for (map, name) in maps {
+        let pointer = format!("{place}/{name}");
+        match map.as_deref().unwrap_or_default() {
+            [] => return Err(Error::config(pointer, "missing: an idmapped mount maps both kinds of ids")),
+            map => super::namespaces::check_map(map, &pointer)?,
+        }
+    }
+    Ok(Some(Idmap { recursive, uid, gid }))
 }
 
 fn destination(destination: &str, place: &str, warnings: &mut Vec<String>) -> Result<String> {
@@ -248,95 +242,19 @@ fn settings<'a>(
     Ok(settings.into_bump_slice())
 }
 
-/// What a mount of type cgroup becomes. With a cgroup namespace the hierarchies themselves;
-/// without one a bind of the container's own cgroup, never the host's tree.
-fn hierarchies<'a>(
-    arena: &'a Bump,
-    mount: &Mount<'a>,
-    own_namespace: bool,
-    cgroup: &Cgroup,
-    facts: &Facts,
-) -> Vec<Mount<'a>> {
-    let join = |parts: &[&str]| c_string(arena, parts.concat().as_bytes()).unwrap_or_default();
-    let bind = |target, directory: &str| Mount {
-        kind: c"",
-        options: &[],
-        source: join(&["/sys/fs/cgroup", directory, &cgroup.path]),
-        target,
-        ..*mount
-    };
-    let Some(controllers) = &facts.v1 else {
-        return vec![if own_namespace {
-            const SOURCE: &[Setting<'static>] = &[Setting { key: c"source", value: c"cgroup", flag: false }];
-            Mount { kind: c"cgroup2", options: SOURCE, ..*mount }
-        } else {
-            bind(mount.target, "")
-        }];
-    };
-    const MODE: &[Setting<'static>] = &[
-        Setting { key: c"source", value: c"tmpfs", flag: false },
-        Setting { key: c"mode", value: c"755", flag: false },
-    ];
-    let readonly = u64::from(raw::MOUNT_ATTR_RDONLY);
-    let mut plan = vec![Mount {
-        kind: c"tmpfs",
-        options: MODE,
-        set: mount.set & !readonly,
-        seal: mount.set & readonly != 0,
-        ..*mount
-    }];
-    let base = mount.target.to_str().unwrap_or_default();
-    for controller in controllers {
-        let target = join(&[base, "/", controller]);
-        if !own_namespace {
-            plan.push(bind(target, &format!("/{controller}")));
-            continue;
-        }
-        let mut options = bumpalo::collections::Vec::new_in(arena);
-        options.push(Setting { key: c"source", value: c"cgroup", flag: false });
-        // A hierarchy without controllers goes by its name (cgroups(7)).
-        if controller == "systemd" {
-            options.push(Setting { key: c"none", value: c"", flag: true });
-            options.push(Setting { key: c"name", value: c"systemd", flag: false });
-        } else {
-            let each = controller.split(',').map(|key| Setting { key: join(&[key]), value: c"", flag: true });
-            options.extend(each);
-        }
-        plan.push(Mount { kind: c"cgroup", options: options.into_bump_slice(), target, ..*mount });
-    }
-    plan
+/// The directory of the socket that a service says on that it is ready.
+pub fn notify_socket<'a>() -> Placed<'a> {
+    let attributes =
+        raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
+    let mount =
+        Mount { target: c"/run/notify", source: c"notify", set: attributes.into(), ..Mount::default() };
+    Placed { mount, pointer: "NOTIFY_SOCKET".into(), idmap: None, late: true }
 }
 
 /// How many mounts at the front do not depend on the network namespace: sysfs shows the one of
 /// its mounter, and what comes after it may lie below it.
 pub fn independent(mounts: &[Placed<'_>]) -> usize {
-    mounts.iter().position(|(mount, _)| mount.kind == c"sysfs").unwrap_or(mounts.len())
-}
-
-/// Masked or read-only paths, those on procfs first: they need not wait for the late mounts,
-/// unless one of these covers something of procfs. Below /proc/sys they wait for the kernel
-/// parameters, where there are any.
-pub fn paths<'a>(
-    arena: &'a Bump,
-    pointer: &str,
-    list: Option<&[Text<'_>]>,
-    late: &[Placed<'_>],
-    sysctl: bool,
-) -> Result<Paths<'a>> {
-    let mut paths = Paths::default();
-    let mut rest = Vec::new();
-    let covered = late.iter().any(|(mount, _)| mount.target.to_bytes().starts_with(b"/proc"));
-    for (index, path) in list.unwrap_or_default().iter().enumerate() {
-        let pointer = format!("{pointer}/{index}");
-        let clean =
-            clean(path).ok_or_else(|| Error::config(&pointer, format!("{:?} must be absolute", &**path)))?;
-        let path = text(arena, &pointer, &clean)?;
-        let waits = covered || sysctl && (clean == "/proc/sys" || clean.starts_with("/proc/sys/"));
-        if clean.starts_with("/proc/") && !waits { paths.all.push(path) } else { rest.push(path) }
-    }
-    paths.early = paths.all.len();
-    paths.all.append(&mut rest);
-    Ok(paths)
+    mounts.iter().position(|placed| placed.mount.kind == c"sysfs").unwrap_or(mounts.len())
 }
 
 /// Whether `/dev` is bound from elsewhere; then its nodes are none of this runtime's business.
@@ -353,9 +271,8 @@ pub fn root_propagation(linux: &Linux<'_>) -> Result<u64> {
     match linux.rootfs_propagation.as_deref().unwrap_or_default() {
         "" | "private" | "rprivate" => Ok(0),
         "slave" | "rslave" => Ok(u64::from(raw::MS_SLAVE)),
-        value @ ("shared" | "rshared" | "unbindable" | "runbindable") => {
-            Err(Error::config("/linux/rootfsPropagation", format!("{value:?}: not implemented yet")))
-        }
+        "shared" | "rshared" => Ok(u64::from(raw::MS_SHARED)),
+        "unbindable" | "runbindable" => Ok(u64::from(raw::MS_UNBINDABLE)),
         value => Err(Error::config("/linux/rootfsPropagation", format!("unknown propagation {value:?}"))),
     }
 }

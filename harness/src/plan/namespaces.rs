@@ -6,7 +6,7 @@ use bumpalo::Bump;
 
 use super::text;
 use crate::error::{Error, Result};
-use crate::spec::{IdMapping, Linux};
+use crate::spec::{IdMapping, Linux, escape};
 
 /// The kinds of namespaces(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +25,14 @@ pub enum Kind {
     Uts,
     /// `cgroup_namespaces(7)`.
     Cgroup,
+    /// `time_namespaces(7)`.
+    Time,
 }
 
 impl Kind {
     /// Every kind, in the order in which namespaces are joined.
-    pub const ALL: [Self; 7] =
-        [Self::User, Self::Mount, Self::Pid, Self::Network, Self::Ipc, Self::Uts, Self::Cgroup];
+    pub const ALL: [Self; 8] =
+        [Self::User, Self::Mount, Self::Pid, Self::Network, Self::Ipc, Self::Uts, Self::Cgroup, Self::Time];
 
     /// The name in config.json.
     pub const fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Ipc => "ipc",
             Self::Uts => "uts",
             Self::Cgroup => "cgroup",
+            Self::Time => "time",
         }
     }
 
@@ -56,6 +59,7 @@ impl Kind {
             Self::Ipc => raw::CLONE_NEWIPC,
             Self::Uts => raw::CLONE_NEWUTS,
             Self::Cgroup => raw::CLONE_NEWCGROUP,
+            Self::Time => raw::CLONE_NEWTIME,
         }
     }
 }
@@ -79,6 +83,8 @@ pub struct Namespaces<'a> {
     pub uid_map: Vec<IdMapping>,
     /// Map of group ids.
     pub gid_map: Vec<IdMapping>,
+    /// Lines of /proc/PID/timens_offsets.
+    pub offsets: String,
 }
 
 impl<'a> Namespaces<'a> {
@@ -101,6 +107,16 @@ impl<'a> Namespaces<'a> {
     pub fn new_flags(&self) -> u32 {
         self.list.iter().filter(|namespace| namespace.path.is_none()).map(|one| one.kind.flag()).sum()
     }
+
+    /// The clone(2) flags of all, new and joined.
+    pub fn flags(&self) -> u32 {
+        self.list.iter().map(|one| one.kind.flag()).sum()
+    }
+
+    /// Whether one is joined.
+    pub fn is_joined(&self, kind: Kind) -> bool {
+        self.has(kind) && !self.is_new(kind)
+    }
 }
 
 /// Plans the namespaces.
@@ -108,9 +124,6 @@ pub fn plan<'a>(arena: &'a Bump, linux: &Linux<'_>) -> Result<Namespaces<'a>> {
     let mut plan = Namespaces::default();
     for (index, namespace) in linux.namespaces.iter().flatten().enumerate() {
         let pointer = format!("/linux/namespaces/{index}");
-        if *namespace.kind == *"time" {
-            return Err(Error::config(format!("{pointer}/type"), "not implemented yet"));
-        }
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == &*namespace.kind).ok_or_else(|| {
             Error::config(format!("{pointer}/type"), format!("unknown namespace {:?}", &*namespace.kind))
         })?;
@@ -118,24 +131,44 @@ pub fn plan<'a>(arena: &'a Bump, linux: &Linux<'_>) -> Result<Namespaces<'a>> {
             return Err(Error::config(format!("{pointer}/type"), format!("{} is there twice", kind.name())));
         }
         let path = namespace.path.as_deref().filter(|path| !path.is_empty());
-        if path.is_some() && matches!(kind, Kind::User | Kind::Mount | Kind::Pid) {
-            return Err(Error::config(format!("{pointer}/path"), "not implemented yet"));
-        }
         if path.is_some_and(|path| !path.starts_with('/')) {
             return Err(Error::config(format!("{pointer}/path"), "must be absolute"));
         }
         let path = path.map(|path| text(arena, &format!("{pointer}/path"), path)).transpose()?;
         plan.list.push(Namespace { kind, path, pointer });
     }
-    if !plan.is_new(Kind::Mount) {
-        return Err(Error::config(
-            "/linux/namespaces",
-            "containers without a mount namespace: not implemented yet",
-        ));
+    if !plan.has(Kind::Mount) {
+        for (pointer, paths) in
+            [("/linux/maskedPaths", &linux.masked_paths), ("/linux/readonlyPaths", &linux.readonly_paths)]
+        {
+            if paths.as_deref().is_some_and(|paths| !paths.is_empty()) {
+                return Err(Error::config(pointer, "needs a mount namespace"));
+            }
+        }
     }
     plan.uid_map = map(linux.uid_mappings.as_deref(), "/linux/uidMappings", &plan)?;
     plan.gid_map = map(linux.gid_mappings.as_deref(), "/linux/gidMappings", &plan)?;
+    plan.offsets = offsets(linux, &plan)?;
     Ok(plan)
+}
+
+/// Offsets of the clocks of a new time namespace (time_namespaces(7)).
+fn offsets(linux: &Linux<'_>, plan: &Namespaces<'_>) -> Result<String> {
+    let mut text = String::new();
+    for (clock, offset) in linux.time_offsets.iter().flat_map(|map| &map.0) {
+        let pointer = format!("/linux/timeOffsets/{}", escape(clock));
+        if !plan.is_new(Kind::Time) {
+            return Err(Error::config(pointer, "needs a new time namespace"));
+        }
+        if !matches!(&**clock, "monotonic" | "boottime") {
+            return Err(Error::config(pointer, "only monotonic and boottime can be set"));
+        }
+        if offset.nanosecs >= 1_000_000_000 {
+            return Err(Error::config(format!("{pointer}/nanosecs"), "must be less than a second"));
+        }
+        text += &format!("{} {} {}\n", &**clock, offset.secs, offset.nanosecs);
+    }
+    Ok(text)
 }
 
 fn map(mappings: Option<&[IdMapping]>, pointer: &str, plan: &Namespaces<'_>) -> Result<Vec<IdMapping>> {
@@ -150,6 +183,16 @@ fn map(mappings: Option<&[IdMapping]>, pointer: &str, plan: &Namespaces<'_>) -> 
     if mappings.is_empty() {
         return Err(Error::config(pointer, "a new user namespace needs a mapping"));
     }
+    check_map(mappings, pointer)?;
+    if mappings.iter().any(|one| one.container_id == 0) {
+        Ok(mappings.to_vec())
+    } else {
+        Err(Error::config(pointer, "id 0 of the container is not mapped"))
+    }
+}
+
+/// Zero sizes, overflows and overlaps, which the kernel would answer with EINVAL alone.
+pub fn check_map(mappings: &[IdMapping], pointer: &str) -> Result<()> {
     for (index, one) in mappings.iter().enumerate() {
         let wrong = |reason: &str| Err(Error::config(format!("{pointer}/{index}"), reason));
         // 4294967295 is no id, so the last one that can be mapped is one less.
@@ -171,9 +214,5 @@ fn map(mappings: Option<&[IdMapping]>, pointer: &str, plan: &Namespaces<'_>) -> 
             return wrong("overlaps an earlier mapping");
         }
     }
-    if mappings.iter().any(|one| one.container_id == 0) {
-        Ok(mappings.to_vec())
-    } else {
-        Err(Error::config(pointer, "id 0 of the container is not mapped"))
-    }
+    Ok(())
 }

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use bumpalo::Bump;
 use caps::Capability;
-use init_core::config::{Capabilities, Process, Rlimit};
+use init_core::config::{Capabilities, Labels, Process, Rlimit, Terminal};
 
+use super::schedule::{self, Schedule};
 use super::{Kind, Namespaces, text, texts};
 use crate::error::{Error, Result};
 use crate::spec::{self, Text};
@@ -32,13 +33,39 @@ const RLIMITS: [&str; 16] = [
     "RLIMIT_RTTIME",
 ];
 
+/// A process of a container: its first one, or one that `exec` adds.
+#[derive(Debug)]
+pub struct Planned<'a> {
+    /// What init does.
+    pub process: Process<'a>,
+    /// Its terminal.
+    pub terminal: Terminal,
+    /// Labels of the security modules.
+    pub labels: Labels<'a>,
+    /// What the harness sets from outside.
+    pub schedule: Schedule,
+}
+
+/// What is asked of `plan` beyond the process's own description.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extra {
+    /// Descriptors from 3 up that the process keeps (`--preserve-fds`, `LISTEN_FDS`).
+    pub preserve: u32,
+    /// How many of these are `LISTEN_FDS`.
+    pub listen: u32,
+    /// Name the socket of `NOTIFY_SOCKET`.
+    pub notify: bool,
+}
+
 /// Plans the process.
 pub fn plan<'a>(
     arena: &'a Bump,
     process: &'a spec::Process<'a>,
-    namespaces: &Namespaces<'_>,
+    uid_map: &[spec::IdMapping],
+    gid_map: &[spec::IdMapping],
+    extra: Extra,
     warnings: &mut Vec<String>,
-) -> Result<Process<'a>> {
+) -> Result<Planned<'a>> {
     let args = texts(arena, "/process/args", process.args.as_deref().unwrap_or_default())?;
     match args {
         [] => return Err(Error::config("/process/args", "empty")),
@@ -52,7 +79,7 @@ pub fn plan<'a>(
     let user = &process.user;
     let mut groups = user.additional_gids.clone().unwrap_or_default();
     for (index, gid) in groups.iter().enumerate() {
-        id(&format!("/process/user/additionalGids/{index}"), *gid, &namespaces.gid_map)?;
+        id(&format!("/process/user/additionalGids/{index}"), *gid, gid_map)?;
     }
     // setgroups(2) counts repeated groups; the list asked for is a set.
     groups.sort_unstable();
@@ -67,12 +94,14 @@ pub fn plan<'a>(
         }
         score => score.map(|score| score as i32),
     };
-    Ok(Process {
+    let env = process.env.as_deref().unwrap_or_default();
+    let value = |key: &str| env.iter().rev().find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='));
+    let made = Process {
         args,
-        env: environment(arena, process.env.as_deref().unwrap_or_default())?,
+        env: environment(arena, env, extra)?,
         cwd: text(arena, "/process/cwd", cwd)?,
-        uid: id("/process/user/uid", user.uid, &namespaces.uid_map)?,
-        gid: id("/process/user/gid", user.gid, &namespaces.gid_map)?,
+        uid: id("/process/user/uid", user.uid, uid_map)?,
+        gid: id("/process/user/gid", user.gid, gid_map)?,
         groups: arena.alloc_slice_copy(&groups),
         keep_groups: false,
         umask,
@@ -81,7 +110,37 @@ pub fn plan<'a>(
         rlimits: rlimits(arena, process.rlimits.as_deref().unwrap_or_default())?,
         oom_score_adj: score,
         parent_death_signal: 0,
+        home: value("HOME").unwrap_or_default().is_empty(),
+        listen_pid: extra.listen > 0,
+        preserve: extra.preserve,
+        ..Process::default()
+    };
+    let label =
+        |pointer: &str, label: &Option<Text<'_>>| text(arena, pointer, label.as_deref().unwrap_or_default());
+    Ok(Planned {
+        process: made,
+        terminal: terminal(process)?,
+        labels: Labels {
+            apparmor: label("/process/apparmorProfile", &process.apparmor_profile)?,
+            selinux: label("/process/selinuxLabel", &process.selinux_label)?,
+        },
+        schedule: schedule::plan(process)?,
     })
+}
+
+/// The terminal and its size; the kernel has 16 bits for each.
+fn terminal(process: &spec::Process<'_>) -> Result<Terminal> {
+    let size = process.console_size.unwrap_or_default();
+    for (field, value) in [("height", size.height), ("width", size.width)] {
+        if value > u32::from(u16::MAX) {
+            return Err(Error::config(
+                format!("/process/consoleSize/{field}"),
+                format!("{value} exceeds 65535"),
+            ));
+        }
+    }
+    let open = process.terminal.unwrap_or(false);
+    Ok(Terminal { open, console: open, rows: size.height, columns: size.width })
 }
 
 /// 4294967295 means "unchanged" to setresuid(2), so it is never an id; in a user namespace only
@@ -98,8 +157,9 @@ fn id(pointer: &str, id: u32, map: &[spec::IdMapping]) -> Result<u32> {
     Ok(id)
 }
 
-/// `KEY=value` entries; of a repeated key the last one counts, as in a shell.
-fn environment<'a>(arena: &'a Bump, env: &[Text<'_>]) -> Result<&'a [&'a CStr]> {
+/// `KEY=value` entries; of a repeated key the last one counts, as in a shell. An empty `HOME` is
+/// none: init finds out.
+fn environment<'a>(arena: &'a Bump, env: &[Text<'_>], extra: Extra) -> Result<&'a [&'a CStr]> {
     let all = texts(arena, "/process/env", env)?;
     for (index, entry) in env.iter().enumerate() {
         let wrong = |reason| Err(Error::config(format!("/process/env/{index}"), reason));
@@ -111,15 +171,35 @@ fn environment<'a>(arena: &'a Bump, env: &[Text<'_>]) -> Result<&'a [&'a CStr]> 
     }
     let last: BTreeMap<&str, usize> =
         env.iter().enumerate().map(|(index, entry)| (name(entry), index)).collect();
-    if last.len() == env.len() {
+    // What the caller's sockets are called is the runtime's to say, not the image's.
+    let dropped = |entry: &str| {
+        entry == "HOME="
+            || extra.listen > 0 && matches!(name(entry), "LISTEN_FDS" | "LISTEN_PID")
+            || extra.notify && name(entry) == "NOTIFY_SOCKET"
+    };
+    if last.len() == env.len()
+        && extra.listen == 0
+        && !extra.notify
+        && !env.iter().any(|entry| &**entry == "HOME=")
+    {
         return Ok(all);
     }
-    let kept =
-        all.iter().zip(env).enumerate().filter(|(index, (_, entry))| last.get(name(entry)) == Some(index));
-    Ok(bumpalo::collections::Vec::from_iter_in(kept.map(|(_, (text, _))| *text), arena).into_bump_slice())
+    let kept = all
+        .iter()
+        .zip(env)
+        .enumerate()
+        .filter(|(index, (_, entry))| last.get(name(entry)) == Some(index) && !dropped(entry));
+    let mut env = bumpalo::collections::Vec::from_iter_in(kept.map(|(_, (text, _))| *text), arena);
+    if extra.notify {
+        env.push(text(arena, "", crate::launch::notify::VARIABLE)?);
+    }
+    if extra.listen > 0 {
+        env.push(text(arena, "", &format!("LISTEN_FDS={}", extra.listen))?);
+    }
+    Ok(env.into_bump_slice())
 }
 
-fn name<'e>(entry: &'e Text<'_>) -> &'e str {
+fn name(entry: &str) -> &str {
     entry.split('=').next().unwrap_or_default()
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::path::Path;
 
@@ -16,9 +17,9 @@ pub const MAX_SIZE: u64 = 16 * 1024 * 1024;
 /// Deepest nesting of arrays and objects.
 const MAX_DEPTH: i32 = 127;
 
-/// A JSON object of strings, in its order; a repeated key is an error.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Map<'a>(pub Vec<(Text<'a>, Text<'a>)>);
+/// A JSON object of values of one type, in its order; a repeated key is an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Map<'a, T = Text<'a>>(pub Vec<(Text<'a>, T)>);
 
 /// Text that borrows from the document unless it holds an escape. (`Cow` alone is always copied
 /// inside of lists and options.)
@@ -29,6 +30,12 @@ impl Deref for Text<'_> {
     type Target = str;
     fn deref(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
     }
 }
 
@@ -57,16 +64,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Map<'a, T> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> std::result::Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Map<'de>;
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Map<'de, T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of strings")
+                f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Map<'de>, A::Error> {
-                let mut entries: Vec<(Text<'de>, Text<'de>)> = Vec::new();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Map<'de, T>, A::Error> {
+                let mut entries: Vec<(Text<'de>, T)> = Vec::new();
                 while let Some((key, value)) = map.next_entry()? {
                     if entries.iter().any(|(other, _)| *other == key) {
                         return Err(A::Error::custom(format_args!("duplicate field `{key}`")));
@@ -76,12 +83,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
                 Ok(Map(entries))
             }
         }
-        input.deserialize_map(Entries)
+        input.deserialize_map(Entries(PhantomData))
     }
 }
 
 /// Parses config.json. `path` is for messages.
 pub fn parse<'a>(path: &Path, text: &'a [u8]) -> Result<Spec<'a>> {
+    parse_part(path, text)
+}
+
+/// Parses a document that holds a part of config.json: a process, resources, a seccomp profile.
+pub fn parse_part<'a, T: Deserialize<'a>>(path: &Path, text: &'a [u8]) -> Result<T> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(Error::file(path, "empty"));
     }
@@ -98,7 +110,7 @@ pub fn parse<'a>(path: &Path, text: &'a [u8]) -> Result<Spec<'a>> {
     if let Some(at) = too_deep(text.as_bytes()) {
         return Err(wrong(at, &format!("nested more than {MAX_DEPTH} levels deep")));
     }
-    serde_json::from_str(text).map_err(|error| explain(path, text, &error))
+    serde_json::from_str(text).map_err(|error| explain::<T>(path, text, &error))
 }
 
 /// Where the nesting exceeds [`MAX_DEPTH`]. The parser skips unknown values without recursion and
@@ -124,12 +136,12 @@ fn too_deep(text: &[u8]) -> Option<usize> {
 }
 
 /// The second look at a document that is wrong: it finds the JSON pointer of the mistake.
-fn explain(path: &Path, text: &str, error: &serde_json::Error) -> Error {
+fn explain<'a, T: Deserialize<'a>>(path: &Path, text: &'a str, error: &serde_json::Error) -> Error {
     let (line, column) = (error.line(), error.column());
     let reason = error.to_string();
     let reason = reason.split(" at line ").next().unwrap_or_default();
     let mut input = serde_json::Deserializer::from_str(text);
-    let place = match serde_path_to_error::deserialize::<_, Spec<'_>>(&mut input) {
+    let place = match serde_path_to_error::deserialize::<_, T>(&mut input) {
         Err(error) if !error.inner().is_syntax() && !error.inner().is_eof() => pointer(error.path()),
         _ => String::new(),
     };

@@ -7,6 +7,9 @@ use rustix::io::Result;
 
 const BPF_PROG_LOAD: usize = 5;
 const BPF_PROG_ATTACH: usize = 8;
+const BPF_PROG_DETACH: usize = 9;
+const BPF_PROG_GET_FD_BY_ID: usize = 13;
+const BPF_PROG_QUERY: usize = 16;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 2;
@@ -63,6 +66,61 @@ pub fn attach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<()
         flags: BPF_F_ALLOW_MULTI,
     };
     let args = [BPF_PROG_ATTACH, &raw const attr as usize, size_of_val(&attr), 0, 0];
+    // SAFETY: the kernel reads the attributes, which outlive the call.
+    super::check(unsafe { syscall(raw::__NR_bpf, args) }).map(drop)
+}
+
+/// `union bpf_attr` for `BPF_PROG_QUERY`.
+#[repr(C)]
+struct Query {
+    target: u32,
+    kind: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    ids: u64,
+    count: u32,
+    padding: u32,
+}
+
+/// The device programs that are attached to a cgroup itself.
+pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<OwnedFd>> {
+    const MOST: usize = 64;
+    let mut ids = [0u32; MOST];
+    let mut query = Query {
+        target: cgroup.as_fd().as_raw_fd() as u32,
+        kind: BPF_CGROUP_DEVICE,
+        query_flags: 0,
+        attach_flags: 0,
+        ids: ids.as_mut_ptr() as u64,
+        count: MOST as u32,
+        padding: 0,
+    };
+    let args = [BPF_PROG_QUERY, &raw mut query as usize, size_of_val(&query), 0, 0];
+    // SAFETY: the kernel writes at most `count` ids to the array, and into the structure; both are
+    // borrowed exclusively.
+    super::check(unsafe { syscall(raw::__NR_bpf, args) })?;
+    let count = query.count as usize;
+    ids.iter().take(count).map(|id| program(*id)).collect()
+}
+
+fn program(id: u32) -> Result<OwnedFd> {
+    let attr = [id, 0, 0];
+    let args = [BPF_PROG_GET_FD_BY_ID, attr.as_ptr() as usize, size_of_val(&attr), 0, 0];
+    // SAFETY: the kernel reads the attributes, which outlive the call.
+    let program = super::check(unsafe { syscall(raw::__NR_bpf, args) })?;
+    // SAFETY: the call returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(program as i32) })
+}
+
+/// Detaches a device program from a cgroup.
+pub fn detach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<()> {
+    let attr = Attach {
+        target: cgroup.as_fd().as_raw_fd() as u32,
+        program: program.as_fd().as_raw_fd() as u32,
+        kind: BPF_CGROUP_DEVICE,
+        flags: 0,
+    };
+    let args = [BPF_PROG_DETACH, &raw const attr as usize, size_of_val(&attr), 0, 0];
     // SAFETY: the kernel reads the attributes, which outlive the call.
     super::check(unsafe { syscall(raw::__NR_bpf, args) }).map(drop)
 }

@@ -6,6 +6,7 @@ mod bpf;
 mod clone;
 mod entry;
 mod signals;
+mod task;
 
 use std::ffi::{CString, c_char};
 
@@ -16,9 +17,10 @@ use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, Result};
 
-pub use bpf::{attach_device_program, load_device_program};
+pub use bpf::{attach_device_program, detach_device_program, device_programs, load_device_program};
 pub use clone::{Clone, spawn};
 pub use signals::{block_signals, next_signal, restore_signals};
+pub use task::{map_ids, set_io_priority, set_scheduler};
 
 /// A descriptor of this process, by number.
 pub fn borrow(number: RawFd) -> BorrowedFd<'static> {
@@ -48,6 +50,16 @@ pub fn close_on_exec_from_3() -> Result<()> {
     let args = [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0];
     // SAFETY: the call takes numbers and closes nothing.
     check(unsafe { syscall(raw::__NR_close_range, args) }).map(drop)
+}
+
+/// Lets a command call `enter` between fork and exec; it may make system calls only.
+pub fn before_exec(
+    command: &mut std::process::Command,
+    enter: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: the harness has one thread where it runs commands, and `enter` makes system calls
+    // alone, so no lock and no allocator is left in a state of another thread's.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, enter) };
 }
 
 /// unshare(2).

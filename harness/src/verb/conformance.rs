@@ -1,41 +1,49 @@
-//! `conformance`.
+//! `conformance`: reads the command line for the driver, and becomes it.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::cli::{Args, Global};
-use crate::conformance::{self, Options};
 use crate::error::{Context, Error, Result};
 
+/// The driver, beside this program.
+const DRIVER: &str = "harness-conformance";
 /// Where suite and reports go, below the current directory.
 const OUTPUT: &str = "target/conformance";
 /// What `just peers` leaves.
 const PEERS: [&str; 2] = ["crun", "runc"];
 const PEERS_DIR: &str = "target/peers";
 
-/// Runs the suite; 1 when anything differs from what a conforming runtime gets.
+/// Becomes the driver, which exits with 1 when anything differs from a conforming runtime.
 pub fn run(_: &Global, args: &Args) -> Result<u8> {
-    match (args.text(0)?, args.text(1)?) {
-        (Some("run"), None) => {}
-        // How the driver starts itself in a program's isolation.
-        (Some(role @ ("cell" | "inside")), Some(order)) => return conformance::play(role, order),
-        _ => return Err(Error::Usage("conformance: only \"run\" can be done".into())),
+    if args.text(0)? != Some("run") {
+        return Err(Error::Usage("conformance: only \"run\" can be done".into()));
     }
-    let options = options(args)?;
-    let (table, as_expected) = conformance::run(&options)?;
-    super::print(&table)?;
-    Ok(u8::from(!as_expected))
+    let own = std::env::current_exe().host("resolve", "/proc/self/exe")?;
+    let options = options(args, &own)?;
+    let driver = own.with_file_name(DRIVER);
+    if !driver.exists() {
+        return Err(Error::file(&driver, "not there: cargo build -p harness-conformance"));
+    }
+    Err(Command::new(&driver).arg("run").arg(options.to_string()).exec()).host("execute", driver.display())
 }
 
-fn options(args: &Args) -> Result<Options> {
+fn options(args: &Args, own: &Path) -> Result<Value> {
     let jobs = match args.value("jobs") {
         None => 1,
         Some(jobs) => {
-            let number =
-                jobs.to_str().and_then(|jobs| jobs.parse().ok()).filter(|jobs| (1..=64).contains(jobs));
+            let number = jobs
+                .to_str()
+                .and_then(|jobs| jobs.parse::<usize>().ok())
+                .filter(|jobs| (1..=64).contains(jobs));
             number
                 .ok_or_else(|| Error::Usage("conformance: --jobs: a number from 1 to 64 is needed".into()))?
         }
     };
+    let runtimes = runtimes(args, own)?;
     let directory = |flag: &str, default: PathBuf| {
         let path = args.value(flag).map_or(default, PathBuf::from);
         std::fs::create_dir_all(&path).host("mkdir", path.display())?;
@@ -43,14 +51,13 @@ fn options(args: &Args) -> Result<Options> {
     };
     let output = directory("output", PathBuf::from(OUTPUT))?;
     let suite = directory("suite", Path::new(OUTPUT).join("suite"))?;
-    let only = args.values("only").map(|name| name.display().to_string()).collect();
-    Ok(Options { runtimes: runtimes(args)?, only, jobs, suite, output })
+    let only: Vec<String> = args.values("only").map(|name| name.display().to_string()).collect();
+    Ok(json!({ "runtimes": runtimes, "only": only, "jobs": jobs, "suite": suite, "output": output }))
 }
 
 /// The runtime under test and its peers, by name.
-fn runtimes(args: &Args) -> Result<Vec<(String, PathBuf)>> {
-    let own = std::env::current_exe().host("resolve", "/proc/self/exe")?;
-    let mut tested = ("harness".to_owned(), own);
+fn runtimes(args: &Args, own: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut tested = ("harness".to_owned(), own.to_path_buf());
     let mut peers = Vec::new();
     for runtime in args.values("runtime") {
         let resolve = |path: &Path| std::fs::canonicalize(path).host("resolve", path.display());

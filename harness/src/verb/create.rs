@@ -13,7 +13,10 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let bundle = Bundle::open(&args.bundle())?;
     let options = Options {
         pid_file: args.value("pid-file").map(PathBuf::from),
+        console_socket: args.value("console-socket").map(PathBuf::from),
+        pidfd_socket: args.value("pidfd-socket").map(PathBuf::from),
         timing: args.has("timing"),
+        wishes: super::wishes(args)?,
         ..Options::default()
     };
     let container = launch::create(&global.root(), id, &bundle, &options)?;

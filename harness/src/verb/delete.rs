@@ -5,8 +5,9 @@ use rustix::process::{Signal, pidfd_send_signal};
 use crate::cgroup;
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
+use crate::launch::{hooks, rdt};
 use crate::process::{PATIENCE, wait_gone};
-use crate::state::{self, Directory, State, pin};
+use crate::state::{self, Directory, State, Status, pin};
 
 /// Removes a container.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
@@ -44,6 +45,9 @@ pub fn remove(directory: &Directory, state: &State, force: bool) -> Result<()> {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(errno) => return Err(errno).host("kill", state.pid),
         }
+        if cgroup::is_frozen(&state.cgroups).unwrap_or(false) {
+            cgroup::freeze(&state.cgroups, false)?;
+        }
         if !wait_gone(&process, Some(PATIENCE))? {
             return Err(Error::State(format!("container {:?} does not end after SIGKILL", state.id)));
         }
@@ -52,5 +56,11 @@ pub fn remove(directory: &Directory, state: &State, force: bool) -> Result<()> {
     for cgroup in &state.made {
         cgroup::remove(cgroup, others)?;
     }
-    directory.remove()
+    if let Some(made) = &state.rdt {
+        rdt::remove(made);
+    }
+    directory.remove()?;
+    let hooks = state.hooks.as_ref().and_then(|hooks| hooks.poststop.as_deref());
+    hooks::run_all("poststop", hooks.unwrap_or_default(), state, Status::Stopped.name());
+    Ok(())
 }

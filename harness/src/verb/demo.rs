@@ -25,10 +25,10 @@ pub fn run(_: &Global, _: &Args) -> Result<u8> {
         spec::rootless(&mut config, rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     }
     let bundle = Bundle::with_config(&place.path, config.to_string().into_bytes())?;
-    let options = Options { timing: true, return_network: true, ..Options::default() };
+    let options = Options { timing: true, stays: true, ..Options::default() };
     let state = place.path.join("state");
-    let (container, output) = with_stdout_in_pipe(|| launch::create(&state, "demo", &bundle, &options))?;
-    let (status, seen) = witness(&container, output)?;
+    let (mut container, output) = with_stdout_in_pipe(|| launch::create(&state, "demo", &bundle, &options))?;
+    let (status, seen) = witness(&mut container, output)?;
     if status != 0 {
         return Err(Error::State(format!("the demo's program ended with status {status}")));
     }
@@ -78,7 +78,7 @@ fn with_stdout_in_pipe(create: impl FnOnce() -> Result<Container>) -> Result<(Co
 }
 
 /// Runs the program and reads what it says.
-fn witness(container: &Container, output: OwnedFd) -> Result<(u8, String)> {
+fn witness(container: &mut Container, output: OwnedFd) -> Result<(u8, String)> {
     // In the reader too: a SIGCHLD that it took would be missed here.
     let mask = sys::block_signals().host("sigprocmask", "")?;
     let reader = std::thread::spawn(move || {

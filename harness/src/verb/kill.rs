@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
-use crate::state;
+use crate::state::{self, State};
 use crate::{cgroup, signal, sys};
 
 const KILL: i32 = 9;
@@ -23,7 +23,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
             reached += cgroup::signal_all(cgroup, number)?.len();
         }
         if reached > 0 {
-            return Ok(0);
+            return thaw(&state, number).map(|()| 0);
         }
     }
     let gone = || Error::State(format!("container not running: {id:?}"));
@@ -35,8 +35,16 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         return Ok(0);
     }
     match sys::send_signal(&process, number) {
-        Ok(()) => Ok(0),
+        Ok(()) => thaw(&state, number).map(|()| 0),
         Err(Errno::SRCH) => Err(gone()),
         Err(errno) => Err(errno).host("kill", state.pid),
     }
+}
+
+/// A paused process of cgroup v1 dies when it goes on.
+fn thaw(state: &State, number: i32) -> Result<()> {
+    if number == KILL && cgroup::is_frozen(&state.cgroups)? {
+        cgroup::freeze(&state.cgroups, false)?;
+    }
+    Ok(())
 }

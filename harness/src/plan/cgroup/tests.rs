@@ -1,6 +1,6 @@
 use super::*;
 
-fn limits(json: &str, v2: bool) -> std::result::Result<Vec<String>, String> {
+fn planned(json: &str, v2: bool) -> std::result::Result<Vec<String>, String> {
     let config = format!(r#"{{"resources":{json}}}"#);
     let linux: Linux<'_> = serde_json::from_str(&config).unwrap();
     let facts = Facts { v1: (!v2).then(Vec::new) };
@@ -14,7 +14,7 @@ fn v1_values() {
     let json = r#"{"memory":{"limit":1048576,"swap":-1,"reservation":524288,"swappiness":10,"disableOOMKiller":true},
         "cpu":{"shares":512,"quota":20000,"period":100000,"cpus":"0-1","mems":"0"},"pids":{"limit":-1}}"#;
     assert_eq!(
-        limits(json, false).unwrap(),
+        planned(json, false).unwrap(),
         [
             "memory.limit_in_bytes=1048576",
             "memory.memsw.limit_in_bytes=-1",
@@ -36,7 +36,7 @@ fn v2_values() {
     let json = r#"{"memory":{"limit":1048576,"swap":3145728,"reservation":524288},
         "cpu":{"shares":1024,"quota":20000,"period":100000,"cpus":"0"},"pids":{"limit":32}}"#;
     assert_eq!(
-        limits(json, true).unwrap(),
+        planned(json, true).unwrap(),
         [
             "memory.max=1048576",
             "memory.swap.max=2097152",
@@ -47,13 +47,13 @@ fn v2_values() {
             "pids.max=32"
         ]
     );
-    assert_eq!(limits(r#"{"cpu":{"period":5000}}"#, true).unwrap(), ["cpu.max=max 5000"]);
+    assert_eq!(planned(r#"{"cpu":{"period":5000}}"#, true).unwrap(), ["cpu.max=max 5000"]);
     assert_eq!(
-        limits(r#"{"memory":{"limit":-1,"swap":-1}}"#, true).unwrap(),
+        planned(r#"{"memory":{"limit":-1,"swap":-1}}"#, true).unwrap(),
         ["memory.max=max", "memory.swap.max=max"]
     );
     assert_eq!(
-        limits(r#"{"memory":{"swap":5}}"#, true).unwrap_err(),
+        planned(r#"{"memory":{"swap":5}}"#, true).unwrap_err(),
         "config.json: /linux/resources/memory/swap: needs a memory limit"
     );
 }
@@ -61,13 +61,13 @@ fn v2_values() {
 #[test]
 fn engines_write_zero_for_nothing() {
     let json = r#"{"memory":{},"cpu":{"shares":0},"pids":{"limit":0},"blockIO":{"weight":0}}"#;
-    assert_eq!(limits(json, true).unwrap(), <[String; 0]>::default());
-    assert_eq!(limits(json, false).unwrap(), <[String; 0]>::default());
+    assert_eq!(planned(json, true).unwrap(), <[String; 0]>::default());
+    assert_eq!(planned(json, false).unwrap(), <[String; 0]>::default());
 }
 
 #[test]
 fn weights_keep_their_landmarks() {
-    assert_eq!([0, 2, 3, 1024, 262_144, u64::MAX].map(weight), [1, 1, 2, 100, 10_000, 10_000]);
+    assert_eq!([0, 2, 3, 1024, 262_144, u64::MAX].map(limits::weight), [1, 1, 2, 100, 10_000, 10_000]);
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Idmapped mounts: a user namespace made only to carry a mapping (`mount_setattr(2)`).
+
+use init_core::sys::exit;
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::PipeFlags;
+use rustix::process::{WaitId, WaitIdOptions};
+
+use super::maps;
+use crate::error::{Context, Error, Result};
+use crate::plan::{Idmap, Kind};
+use crate::process::number;
+use crate::sys;
+
+/// The namespaces made so far, so that equal mappings share one.
+#[derive(Default)]
+pub struct Namespaces(Vec<(Idmap, OwnedFd)>);
+
+impl Namespaces {
+    /// Maps the ids of a detached tree.
+    pub fn apply(&mut self, tree: &OwnedFd, idmap: &Idmap, pointer: &str) -> Result<()> {
+        let known = self.0.iter().position(|(other, _)| (&other.uid, &other.gid) == (&idmap.uid, &idmap.gid));
+        let place = match known {
+            Some(place) => place,
+            None => {
+                self.0.push((idmap.clone(), make(idmap)?));
+                self.0.len() - 1
+            }
+        };
+        let Some((_, namespace)) = self.0.get(place) else { return Ok(()) };
+        sys::map_ids(tree, namespace, idmap.recursive).map_err(|errno| {
+            let reason = crate::error::describe(errno);
+            Error::config(pointer, format!("the file system cannot be idmapped: {reason}"))
+        })
+    }
+}
+
+/// The child's end of a pipe.
+struct Waiting(RawFd);
+
+extern "C" fn wait(waiting: &'static Waiting) -> ! {
+    let mut byte = [0];
+    let _end = rustix::io::read(sys::borrow(waiting.0), &mut byte);
+    exit(0)
+}
+
+/// A user namespace with the mapping. The process that it takes to make one ends with its pipe.
+fn make(idmap: &Idmap) -> Result<OwnedFd> {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).host("pipe", "")?;
+    let how = sys::Clone { namespaces: Kind::User.flag(), share: false, cgroup: None };
+    let waiting = Box::leak(Box::new(Waiting(read.as_raw_fd())));
+    let mask = sys::block_signals().host("sigprocmask", "")?;
+    // The child has its own copy of the table, so of the end that this process writes to as well:
+    // it is told to end, not left an end of file.
+    let spawned = sys::spawn(&how, waiting, wait);
+    sys::restore_signals(mask).host("sigprocmask", "")?;
+    let (pid, pidfd) = spawned.host("clone3", "user namespace of an idmapped mount")?;
+    let made = maps::user(number(pid), &idmap.uid, &idmap.gid).and_then(|()| {
+        let path = format!("/proc/{}/ns/user", number(pid));
+        rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).host("open", path)
+    });
+    let _told = rustix::io::write(&write, b"1");
+    let _reaped =
+        rustix::process::waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED);
+    made
+}
