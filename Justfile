@@ -35,6 +35,11 @@ dist:
 test:
     cargo test --locked
 
+# The validation suite of runtime-tools; ARGS as in `harness conformance run --help`.
+[group('test')]
+conformance *ARGS: dist
+    target/dist/harness conformance run {{ARGS}}
+
 # Feed the reader of init with mutated configurations for SECONDS (libFuzzer).
 [group('test')]
 fuzz SECONDS="30":

@@ -237,12 +237,8 @@ fn complain(fault: &Fault<'_>) -> i32 {
         Op::Secure => b"secure execution",
         _ => b"set-up: ",
     };
-    let parts: [&[u8]; 4] = [
-        b"init: ",
-        what,
-        fault.path.to_bytes(),
-        b": to be started by a container runtime (PROTOCOL.md)\n",
-    ];
+    let parts: [&[u8]; 4] =
+        [b"init: ", what, fault.path.to_bytes(), b": to be started by a container runtime (PROTOCOL.md)\n"];
     for part in parts {
         let _nobody_to_tell = rustix::io::write(sys::descriptor(2), part);
     }

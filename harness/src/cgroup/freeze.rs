@@ -54,7 +54,10 @@ pub fn freeze(directories: &[PathBuf], frozen: bool) -> Result<()> {
         }
         if start.elapsed() > DEADLINE {
             write(directory, file, if unified { "0" } else { "THAWED" })?;
-            return Err(Error::State(format!("not all processes could be paused within {} s", DEADLINE.as_secs())));
+            return Err(Error::State(format!(
+                "not all processes could be paused within {} s",
+                DEADLINE.as_secs()
+            )));
         }
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -24,16 +24,20 @@ pub fn limits(directories: &[PathBuf], limits: &[Limit]) -> Result<()> {
 fn home<'d>(directories: &'d [PathBuf], limit: &Limit) -> Result<&'d Path> {
     let of = |directory: &&PathBuf| is_unified(directory) || directory.join(&*limit.file).exists();
     let missing = || {
-        Error::config(&limit.pointer, format!("the container has no cgroup with controller {}", limit.controller))
+        Error::config(
+            &limit.pointer,
+            format!("the container has no cgroup with controller {}", limit.controller),
+        )
     };
     directories.iter().find(of).map(PathBuf::as_path).ok_or_else(missing)
 }
 
 /// Fails where a limit of memory lies below what is in use (`checkBeforeUpdate`).
 pub fn check_memory(directories: &[PathBuf], limit: i64, pointer: &str) -> Result<()> {
-    for (directory, file) in directories.iter().flat_map(|directory| {
-        ["memory.current", "memory.usage_in_bytes"].map(|file| (directory, file))
-    }) {
+    for (directory, file) in directories
+        .iter()
+        .flat_map(|directory| ["memory.current", "memory.usage_in_bytes"].map(|file| (directory, file)))
+    {
         let Ok(text) = read_short(directory, file) else { continue };
         let usage: i64 = text.trim().parse().unwrap_or(0);
         if (1..usage).contains(&limit) {

@@ -14,7 +14,11 @@ const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "
 pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
     let available = read_short(root, "cgroup.controllers")?;
     let available: Vec<&str> = available.split_ascii_whitespace().collect();
-    if let Some(limit) = plan.limits.iter().find(|limit| !limit.controller.is_empty() && !available.contains(&&*limit.controller)) {
+    if let Some(limit) = plan
+        .limits
+        .iter()
+        .find(|limit| !limit.controller.is_empty() && !available.contains(&&*limit.controller))
+    {
         return Err(Error::config(
             limit.pointer.as_str(),
             format!("cgroup controller {} is not available", limit.controller),
@@ -30,7 +34,9 @@ pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
         // One that cannot be turned on here takes the others with it; only needed ones must be.
         for name in WANTED.iter().filter(|name| available.contains(name)) {
             match write(above, "cgroup.subtree_control", &format!("+{name}")) {
-                Err(error) if plan.limits.iter().any(|limit| *limit.controller == **name) => return Err(error),
+                Err(error) if plan.limits.iter().any(|limit| *limit.controller == **name) => {
+                    return Err(error);
+                }
                 _ => {}
             }
         }
@@ -61,8 +67,13 @@ mod tests {
         for file in ["memory.max", "cpu.max", "pids.max", "cgroup.procs"] {
             std::fs::write(leaf.join(file), "").unwrap();
         }
-        let limit =
-            |controller: &'static str, file: &'static str, value: &str| Limit { controller: controller.into(), file: file.into(), value: value.into(), pointer: String::new(), missing: Missing::Refuse };
+        let limit = |controller: &'static str, file: &'static str, value: &str| Limit {
+            controller: controller.into(),
+            file: file.into(),
+            value: value.into(),
+            pointer: String::new(),
+            missing: Missing::Refuse,
+        };
         let plan = Cgroup {
             path: "/a/b".into(),
             limits: vec![

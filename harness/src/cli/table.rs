@@ -302,6 +302,21 @@ pub const VERBS: &[Verb] = &[
         run: verb::bench::run,
     },
     Verb {
+        name: "conformance",
+        arguments: "run",
+        count: (1, 1),
+        about: "run the validation suite of opencontainers/runtime-tools",
+        flags: &[
+            option("runtime", None, "PATH", "the runtime to test instead of this one; NAME=PATH adds a peer"),
+            switch("peers", None, "test target/peers/{crun,runc}, too"),
+            option("only", None, "NAME", "this program and its control only; may be repeated"),
+            option("jobs", None, "N", "programs at a time (default: 1)"),
+            option("suite", None, "DIR", "built suite (default: target/conformance/suite, built if missing)"),
+            option("output", None, "DIR", "reports and evidence (default: target/conformance)"),
+        ],
+        run: verb::conformance::run,
+    },
+    Verb {
         name: "cleanup",
         arguments: "",
         count: (0, 0),

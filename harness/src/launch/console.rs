@@ -28,8 +28,9 @@ pub fn connect(path: &Path, option: &str) -> Result<OwnedFd> {
     if rustix::fs::FileType::from_raw_mode(found.st_mode) != rustix::fs::FileType::Socket {
         return Err(Error::Usage(format!("{option}: {} is not a socket", path.display())));
     }
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-        .host("socket", path.display())?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .host("socket", path.display())?;
     rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Send, Some(DEADLINE))
         .host("setsockopt", path.display())?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use init_core::config::{
-    PROC_DONE, PROC_MAPPED, PROC_MAPS, PROC_NETWORK, PROC_READY, PROC_RESUME,
-    PROC_RUN, Rlimit,
+    PROC_DONE, PROC_MAPPED, PROC_MAPS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN, Rlimit,
 };
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
@@ -181,7 +180,8 @@ impl Talk<'_> {
     fn make_network(&mut self) -> Result<()> {
         use rustix::fs::{Mode, OFlags};
         const FILE: &str = "/proc/self/ns/net";
-        let open = || rustix::fs::open(FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).host("open", FILE);
+        let open =
+            || rustix::fs::open(FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).host("open", FILE);
         let stays = self.options.stays || self.plan.hooks.at_create();
         self.home = if stays { Some(open()?) } else { None };
         sys::unshare(Kind::Network.flag()).host("unshare", "network namespace")?;

@@ -59,14 +59,16 @@ struct Order<'o> {
 }
 
 /// Starts a process and returns once it has been executed.
-pub fn exec(directory: &Directory, state: &State, planned: &Planned<'_>, options: &Options) -> Result<Running> {
+pub fn exec(
+    directory: &Directory,
+    state: &State,
+    planned: &Planned<'_>,
+    options: &Options,
+) -> Result<Running> {
     let lasting = Lasting::new(&state.process)?;
     let domains = lasting.process;
-    let process = Process {
-        personality: domains.personality,
-        memory_policy: domains.memory_policy,
-        ..planned.process
-    };
+    let process =
+        Process { personality: domains.personality, memory_policy: domains.memory_policy, ..planned.process };
     labels::check(!planned.labels.apparmor.is_empty(), !planned.labels.selinux.is_empty())?;
     let terminal = Terminal { console: false, ..planned.terminal };
     let order = Order {
@@ -126,10 +128,14 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
     let socket = socket.transpose()?;
     match (&socket, order.terminal.open) {
         (Some(_), false) => {
-            return Err(Error::Usage("--console-socket: the process has no terminal (-t, or terminal)".into()));
+            return Err(Error::Usage(
+                "--console-socket: the process has no terminal (-t, or terminal)".into(),
+            ));
         }
         (None, true) if !options.stays => {
-            return Err(Error::Usage("exec: a detached process with a terminal needs --console-socket".into()));
+            return Err(Error::Usage(
+                "exec: a detached process with a terminal needs --console-socket".into(),
+            ));
         }
         _ => {}
     }
@@ -178,7 +184,13 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
     drop(theirs);
     let mut process = Some(pidfd);
     let mut talk = Talk {
-        init: handshake::Init { socket: ours, page, pidfd: &mut process, cgroups: &state.cgroups, file: None },
+        init: handshake::Init {
+            socket: ours,
+            page,
+            pidfd: &mut process,
+            cgroups: &state.cgroups,
+            file: None,
+        },
         state,
         order,
         options,
@@ -211,7 +223,8 @@ fn spawn(begin: &child::Start<'_>, state: &State) -> Result<(rustix::process::Pi
 
 /// A page that nobody else opens.
 fn page() -> Result<(OwnedFd, &'static Page)> {
-    let file = rustix::fs::memfd_create("page", rustix::fs::MemfdFlags::CLOEXEC).host("memfd_create", "page")?;
+    let file =
+        rustix::fs::memfd_create("page", rustix::fs::MemfdFlags::CLOEXEC).host("memfd_create", "page")?;
     rustix::fs::ftruncate(&file, PAGE_LENGTH as u64).host("truncate", "page")?;
     let map = init_core::sys::map_page(&file).host("mmap", "page")?;
     Ok((file, map))
@@ -302,7 +315,8 @@ pub fn executed(page: &Page) -> Result<()> {
 pub fn status(process: &OwnedFd) -> Result<u8> {
     wait_gone(process, None)?;
     let target = rustix::process::WaitId::PidFd(rustix::fd::AsFd::as_fd(process));
-    let status = rustix::process::waitid(target, rustix::process::WaitIdOptions::EXITED).host("waitid", "process")?;
+    let status =
+        rustix::process::waitid(target, rustix::process::WaitIdOptions::EXITED).host("waitid", "process")?;
     let code = status.and_then(|status| {
         status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal))
     });

@@ -9,7 +9,9 @@ use init_core::config::{ConfigFd, InitConfig, ProcError, Sync};
 use init_core::failure::{Op, Phase};
 use init_core::sys::arena::Arena;
 use init_core::sys::page::Page;
-use init_core::wire::{self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value};
+use init_core::wire::{
+    self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value,
+};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -53,12 +55,15 @@ pub struct Sections {
 
 /// Sends the configuration before init exists; the socket's buffer holds it. A longer one goes
 /// into a sealed memfd, which is returned and must be inherited.
-pub fn send_config(socket: &OwnedFd, config: &InitConfig<'_>, sections: &Sections) -> Result<Option<OwnedFd>> {
+pub fn send_config(
+    socket: &OwnedFd,
+    config: &InitConfig<'_>,
+    sections: &Sections,
+) -> Result<Option<OwnedFd>> {
     let file = send_body(socket, config)?;
-    for (kind, body) in [
-        (Kind::Filter, sections.filter.as_deref().unwrap_or_default()),
-        (Kind::Netlink, &sections.netlink),
-    ] {
+    for (kind, body) in
+        [(Kind::Filter, sections.filter.as_deref().unwrap_or_default()), (Kind::Netlink, &sections.netlink)]
+    {
         if body.len() > if kind == Kind::Filter { MAX_FILTER } else { MAX_MESSAGE } {
             return Err(Error::State(format!("{} bytes of {kind:?} are too many for init", body.len())));
         }
@@ -165,7 +170,11 @@ pub struct Init<'i> {
 }
 
 /// recvmsg(2) with room for one descriptor.
-fn receive_with(socket: &OwnedFd, buffer: &mut [u8], file: &mut Option<OwnedFd>) -> rustix::io::Result<usize> {
+fn receive_with(
+    socket: &OwnedFd,
+    buffer: &mut [u8],
+    file: &mut Option<OwnedFd>,
+) -> rustix::io::Result<usize> {
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage};
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

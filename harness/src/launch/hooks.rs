@@ -102,7 +102,10 @@ fn command(hook: &Hook, state: &State, status: &str, output: OwnedFd, world: Wor
     let entries = hook.env.iter().flatten().filter_map(|entry| entry.split_once('='));
     command.envs(entries);
     let errors = rustix::io::fcntl_dupfd_cloexec(&output, 3).host("dup", "pipe")?;
-    command.stdin(Stdio::from(state_file(state, status)?)).stdout(Stdio::from(output)).stderr(Stdio::from(errors));
+    command
+        .stdin(Stdio::from(state_file(state, status)?))
+        .stdout(Stdio::from(output))
+        .stderr(Stdio::from(errors));
     let join = match world {
         World::Runtime => None,
         World::Container { pidfd, kinds } => {
@@ -136,7 +139,8 @@ pub fn with_input<T>(input: &std::fs::File, call: impl FnOnce() -> Result<T>) ->
 /// The state as a file: a hook may leave it unread, and reads its end after it.
 pub fn state_file(state: &State, status: &str) -> Result<std::fs::File> {
     let text = crate::verb::public_state(state, status)?;
-    let file = rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::CLOEXEC).host("memfd_create", "state")?;
+    let file =
+        rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::CLOEXEC).host("memfd_create", "state")?;
     let mut file = std::fs::File::from(file);
     file.write_all(text.as_bytes()).host("write", "state of a hook")?;
     std::io::Seek::rewind(&mut file).host("seek", "state of a hook")?;
@@ -155,7 +159,8 @@ fn with_pid_namespace<T>(
     }
     const OWN: &str = "/proc/self/ns/pid";
     let text = |errno: Errno| format!("pid namespace: {}", crate::error::describe(errno));
-    let own = rustix::fs::open(OWN, OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty()).map_err(text)?;
+    let own =
+        rustix::fs::open(OWN, OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty()).map_err(text)?;
     sys::setns(pidfd, pid).map_err(text)?;
     let spawned = spawn();
     sys::setns(&own, pid).map_err(text)?;
@@ -174,10 +179,8 @@ fn follow(pid: i32, output: &OwnedFd, limit: Option<Duration>, kept: &mut Vec<u8
         if left.is_some_and(|left| left.is_zero()) {
             return Ok(false);
         }
-        let timeout = left.map(|left| Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: i64::from(left.subsec_nanos()),
-        });
+        let timeout = left
+            .map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) });
         let mut poll = [PollFd::new(&handle, PollFlags::IN), PollFd::new(output, PollFlags::IN)];
         let watched = if closed { 1 } else { 2 };
         match rustix::event::poll(poll.get_mut(..watched).unwrap_or_default(), timeout.as_ref()) {
@@ -221,7 +224,9 @@ fn kill_tree(pid: i32) {
     let mut at = 0;
     while let Some(parent) = victims.get(at).copied() {
         let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
-        victims.extend(children.unwrap_or_default().split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        victims.extend(
+            children.unwrap_or_default().split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()),
+        );
         at += 1;
     }
     // Nobody of the tree is reaped before all have been named, so no number is another's yet.

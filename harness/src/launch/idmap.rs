@@ -60,6 +60,7 @@ fn make(idmap: &Idmap) -> Result<OwnedFd> {
         rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).host("open", path)
     });
     let _told = rustix::io::write(&write, b"1");
-    let _reaped = rustix::process::waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED);
+    let _reaped =
+        rustix::process::waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED);
     made
 }

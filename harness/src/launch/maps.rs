@@ -74,5 +74,8 @@ fn helper(name: &str, ranges: &str, pid: i32, map: &[IdMapping]) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stderr);
     let map = lines(map);
     let reason = text.trim();
-    Err(Error::State(format!("{name} refuses {:?}: {reason} (does {ranges} give you these ids?)", map.trim_end())))
+    Err(Error::State(format!(
+        "{name} refuses {:?}: {reason} (does {ranges} give you these ids?)",
+        map.trim_end()
+    )))
 }

@@ -301,7 +301,13 @@ fn start_init(
     state.pid = number(pid);
     let cgroups = state.cgroups.clone();
     let mut talk = converse::Talk {
-        init: handshake::Init { socket: ours, page, pidfd: &mut rollback.child, cgroups: &cgroups, file: None },
+        init: handshake::Init {
+            socket: ours,
+            page,
+            pidfd: &mut rollback.child,
+            cgroups: &cgroups,
+            file: None,
+        },
         plan,
         way: &way,
         joined: &joined,

@@ -3,9 +3,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
@@ -35,13 +33,9 @@ pub struct Devices<'p> {
 impl<'p> Devices<'p> {
     /// Looks the devices up.
     pub fn find(plan: &'p [NetworkDevice]) -> Result<Self> {
-        let socket = rustix::net::socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .host("socket", "netlink")?;
+        let socket =
+            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
+                .host("socket", "netlink")?;
         let mut devices = Self { socket, found: Vec::new(), addresses: Vec::new() };
         for device in plan {
             let mut message = LinkMessage::default();
@@ -77,11 +71,8 @@ impl<'p> Devices<'p> {
             AddressAttribute::Address(address) => Some(*address),
             _ => None,
         };
-        let address: Option<IpAddr> = message
-            .attributes
-            .iter()
-            .find_map(local)
-            .or_else(|| message.attributes.iter().find_map(whole));
+        let address: Option<IpAddr> =
+            message.attributes.iter().find_map(local).or_else(|| message.attributes.iter().find_map(whole));
         if let Some(address) = address {
             self.addresses.push(Address { index: device.index, address, prefix: message.header.prefix_len });
         }
@@ -121,7 +112,8 @@ impl<'p> Devices<'p> {
             let (count, _) = rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
             let mut rest = buffer.get(..count).unwrap_or_default();
             while !rest.is_empty() {
-                let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(|_| Errno::BADMSG)?;
+                let answer =
+                    NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(|_| Errno::BADMSG)?;
                 let length = (answer.header.length as usize).next_multiple_of(4).max(16);
                 rest = rest.get(length..).unwrap_or_default();
                 match answer.payload {

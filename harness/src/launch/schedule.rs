@@ -24,7 +24,10 @@ pub fn affinity(pid: Option<rustix::process::Pid>, list: &str, pointer: &str) ->
     let mut set = rustix::thread::CpuSet::new();
     for cpu in cpus {
         if cpu as usize >= rustix::thread::CpuSet::MAX_CPU {
-            return Err(Error::config(pointer, format!("CPU {cpu} exceeds {}", rustix::thread::CpuSet::MAX_CPU)));
+            return Err(Error::config(
+                pointer,
+                format!("CPU {cpu} exceeds {}", rustix::thread::CpuSet::MAX_CPU),
+            ));
         }
         set.set(cpu as usize);
     }

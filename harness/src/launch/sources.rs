@@ -115,7 +115,10 @@ fn source<'a>(
     };
     if !sources.privileged {
         if placed.idmap.is_some() {
-            return Err(Error::config(place.as_str(), "an idmapped mount needs privileges over the host's mounts"));
+            return Err(Error::config(
+                place.as_str(),
+                "an idmapped mount needs privileges over the host's mounts",
+            ));
         }
         let found = rustix::fs::stat(&path).map_err(failed)?;
         let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;

@@ -37,11 +37,8 @@ pub struct Late {
 impl Late {
     /// Joins those of one process, by its pidfd.
     pub fn of_process(pidfd: &OwnedFd, kinds: u32) -> Self {
-        let joins = if kinds == 0 {
-            Vec::new()
-        } else {
-            vec![Join { fd: pidfd.as_raw_fd(), kind: kinds.into() }]
-        };
+        let joins =
+            if kinds == 0 { Vec::new() } else { vec![Join { fd: pidfd.as_raw_fd(), kind: kinds.into() }] };
         Self { joins, unshare: 0, spawn: kinds & (Kind::Pid.flag() | Kind::Time.flag()) != 0 }
     }
 
@@ -86,7 +83,8 @@ impl Way {
             || namespaces.has(Kind::Time)
             || user && !joined.is_empty()
         {
-            let join = |(file, kind): &(OwnedFd, Kind)| Join { fd: file.as_raw_fd(), kind: kind.flag().into() };
+            let join =
+                |(file, kind): &(OwnedFd, Kind)| Join { fd: file.as_raw_fd(), kind: kind.flag().into() };
             let late = Late {
                 joins: joined.iter().map(join).collect(),
                 unshare: flags.into(),

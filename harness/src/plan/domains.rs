@@ -20,8 +20,11 @@ pub const MODES: [(&str, u32, bool); 7] = [
 ];
 
 /// Flags that go into the mode.
-pub const MODE_FLAGS: [(&str, u32); 3] =
-    [("MPOL_F_NUMA_BALANCING", 1 << 13), ("MPOL_F_RELATIVE_NODES", 1 << 14), ("MPOL_F_STATIC_NODES", 1 << 15)];
+pub const MODE_FLAGS: [(&str, u32); 3] = [
+    ("MPOL_F_NUMA_BALANCING", 1 << 13),
+    ("MPOL_F_RELATIVE_NODES", 1 << 14),
+    ("MPOL_F_STATIC_NODES", 1 << 15),
+];
 
 /// personality(2), as init takes it: plus 1, or 0 for none.
 pub fn personality(linux: &Linux<'_>) -> Result<u64> {
@@ -62,9 +65,7 @@ pub fn memory_policy(linux: &Linux<'_>) -> Result<MemoryPolicy> {
     }
     match (takes_nodes, mask) {
         (true, 0) => Err(Error::config(format!("{POINTER}/nodes"), "missing")),
-        (false, 1..) => {
-            Err(Error::config(format!("{POINTER}/nodes"), format!("{} takes none", &*spec.mode)))
-        }
+        (false, 1..) => Err(Error::config(format!("{POINTER}/nodes"), format!("{} takes none", &*spec.mode))),
         (_, nodes) => Ok(MemoryPolicy { set: true, mode, nodes }),
     }
 }

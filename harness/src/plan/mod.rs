@@ -26,8 +26,8 @@ use crate::seccomp::{Arch, Filter};
 use crate::spec::{Hooks, Spec, Text};
 
 pub use cgroup::{
-    Cgroup, DEFAULT as DEFAULT_DEVICES, EVERY, Limit, MKNOD, Missing, READ, Rule, Scope, WRITE, base, plan_limits,
-    policy,
+    Cgroup, DEFAULT as DEFAULT_DEVICES, EVERY, Limit, MKNOD, Missing, READ, Rule, Scope, WRITE, base,
+    plan_limits, policy,
 };
 pub use domains::{MODE_FLAGS, MODES, list as cpu_list};
 pub use mounts::{Idmap, OPTIONS as MOUNT_OPTIONS, Placed};
@@ -138,13 +138,7 @@ pub struct Wishes {
 
 impl<'a> Plan<'a> {
     /// Decides everything about a container.
-    pub fn new(
-        arena: &'a Bump,
-        spec: &'a Spec<'a>,
-        id: &str,
-        facts: &Facts,
-        wishes: Wishes,
-    ) -> Result<Self> {
+    pub fn new(arena: &'a Bump, spec: &'a Spec<'a>, id: &str, facts: &Facts, wishes: Wishes) -> Result<Self> {
         let oci_version = version(spec)?;
         let root = spec.root.as_ref().ok_or_else(|| Error::config("/root", "missing"))?;
         if root.path.is_empty() {

@@ -12,8 +12,8 @@ use super::{Cgroup, Facts, Kind, Namespaces, text};
 use crate::error::{Error, Result};
 use crate::spec::{self, IdMapping, Linux, Spec};
 
-pub use options::OPTIONS;
 use hierarchies::hierarchies;
+pub use options::OPTIONS;
 use options::{Effect, effect};
 
 /// A mount, with what init need not know of it.
@@ -244,13 +244,10 @@ fn settings<'a>(
 
 /// The directory of the socket that a service says on that it is ready.
 pub fn notify_socket<'a>() -> Placed<'a> {
-    let attributes = raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
-    let mount = Mount {
-        target: c"/run/notify",
-        source: c"notify",
-        set: attributes.into(),
-        ..Mount::default()
-    };
+    let attributes =
+        raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
+    let mount =
+        Mount { target: c"/run/notify", source: c"notify", set: attributes.into(), ..Mount::default() };
     Placed { mount, pointer: "NOTIFY_SOCKET".into(), idmap: None, late: true }
 }
 

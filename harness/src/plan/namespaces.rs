@@ -31,16 +31,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which namespaces are joined.
-    pub const ALL: [Self; 8] = [
-        Self::User,
-        Self::Mount,
-        Self::Pid,
-        Self::Network,
-        Self::Ipc,
-        Self::Uts,
-        Self::Cgroup,
-        Self::Time,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::User, Self::Mount, Self::Pid, Self::Network, Self::Ipc, Self::Uts, Self::Cgroup, Self::Time];
 
     /// The name in config.json.
     pub const fn name(self) -> &'static str {

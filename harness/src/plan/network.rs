@@ -213,12 +213,13 @@ fn annotated(text: &str, namespaces: &Namespaces<'_>, plan: &mut Network) -> Res
     let annotation: Annotation = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
     let index = |name: &str| {
         let moved = plan.devices.iter().find(|device| device.to == name).map(|device| device.index);
-        moved.or((name == "lo").then_some(LOOPBACK)).ok_or_else(|| {
-            wrong(format!("device {name:?} is neither lo nor one of linux.netDevices"))
-        })
+        moved
+            .or((name == "lo").then_some(LOOPBACK))
+            .ok_or_else(|| wrong(format!("device {name:?} is neither lo nor one of linux.netDevices")))
     };
     let network = |text: &str| {
-        let (address, prefix) = text.split_once('/').ok_or_else(|| wrong(format!("{text:?} has no prefix")))?;
+        let (address, prefix) =
+            text.split_once('/').ok_or_else(|| wrong(format!("{text:?} has no prefix")))?;
         let address: IpAddr = address.parse().map_err(|_| wrong(format!("{text:?} is no address")))?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         match prefix.parse() {

@@ -115,9 +115,8 @@ pub fn plan<'a>(
         preserve: extra.preserve,
         ..Process::default()
     };
-    let label = |pointer: &str, label: &Option<Text<'_>>| {
-        text(arena, pointer, label.as_deref().unwrap_or_default())
-    };
+    let label =
+        |pointer: &str, label: &Option<Text<'_>>| text(arena, pointer, label.as_deref().unwrap_or_default());
     Ok(Planned {
         process: made,
         terminal: terminal(process)?,
@@ -178,7 +177,11 @@ fn environment<'a>(arena: &'a Bump, env: &[Text<'_>], extra: Extra) -> Result<&'
             || extra.listen > 0 && matches!(name(entry), "LISTEN_FDS" | "LISTEN_PID")
             || extra.notify && name(entry) == "NOTIFY_SOCKET"
     };
-    if last.len() == env.len() && extra.listen == 0 && !extra.notify && !env.iter().any(|entry| &**entry == "HOME=") {
+    if last.len() == env.len()
+        && extra.listen == 0
+        && !extra.notify
+        && !env.iter().any(|entry| &**entry == "HOME=")
+    {
         return Ok(all);
     }
     let kept = all
@@ -186,8 +189,7 @@ fn environment<'a>(arena: &'a Bump, env: &[Text<'_>], extra: Extra) -> Result<&'
         .zip(env)
         .enumerate()
         .filter(|(index, (_, entry))| last.get(name(entry)) == Some(index) && !dropped(entry));
-    let mut env =
-        bumpalo::collections::Vec::from_iter_in(kept.map(|(_, (text, _))| *text), arena);
+    let mut env = bumpalo::collections::Vec::from_iter_in(kept.map(|(_, (text, _))| *text), arena);
     if extra.notify {
         env.push(text(arena, "", crate::launch::notify::VARIABLE)?);
     }

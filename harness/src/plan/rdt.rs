@@ -26,7 +26,8 @@ pub fn plan(linux: &Linux<'_>, id: &str) -> Result<Option<Rdt>> {
     let single = [&spec.l3_cache_schema, &spec.mem_bw_schema];
     let single = single.into_iter().flatten().flat_map(|text| text.lines());
     let list = spec.schemata.iter().flatten().map(|line| &**line);
-    let schemata: Vec<String> = single.chain(list).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let schemata: Vec<String> =
+        single.chain(list).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if schemata.iter().any(|line| line.contains(['\n', '\0'])) {
         return Err(Error::config("/linux/intelRdt/schemata", "one line each"));
     }

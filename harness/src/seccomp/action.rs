@@ -47,8 +47,7 @@ pub const NAMES: [(&str, u32); 9] = [
 pub fn parse(name: &str, data: Option<u32>, places: impl Fn() -> [String; 2]) -> Result<u32> {
     let short = name.strip_prefix("SCMP_ACT_");
     let found = NAMES.iter().find(|(known, _)| Some(*known) == short);
-    let (_, action) =
-        found.ok_or_else(|| Error::config(&places()[0], format!("unknown action {name:?}")))?;
+    let (_, action) = found.ok_or_else(|| Error::config(&places()[0], format!("unknown action {name:?}")))?;
     let wrong = |reason: String| Err(Error::config(&places()[1], reason));
     match (*action, data) {
         (ERRNO, data) => match data.unwrap_or(EPERM) {

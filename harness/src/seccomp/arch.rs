@@ -25,8 +25,7 @@ pub const X32_BIT: u32 = 0x4000_0000;
 
 impl Arch {
     /// Every architecture.
-    pub const ALL: [Self; 6] =
-        [Self::X86_64, Self::X86, Self::X32, Self::Aarch64, Self::Arm, Self::Riscv64];
+    pub const ALL: [Self; 6] = [Self::X86_64, Self::X86, Self::X32, Self::Aarch64, Self::Arm, Self::Riscv64];
 
     /// The one that this program was built for.
     pub const fn native() -> Self {
@@ -68,8 +67,22 @@ impl Arch {
     /// know them: what is foreign to it is killed.
     pub fn is_foreign(name: &str) -> bool {
         const FOREIGN: [&str; 16] = [
-            "LOONGARCH64", "M68K", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PARISC",
-            "PARISC64", "PPC", "PPC64", "PPC64LE", "S390", "S390X", "SHEB",
+            "LOONGARCH64",
+            "M68K",
+            "MIPS",
+            "MIPS64",
+            "MIPS64N32",
+            "MIPSEL",
+            "MIPSEL64",
+            "MIPSEL64N32",
+            "PARISC",
+            "PARISC64",
+            "PPC",
+            "PPC64",
+            "PPC64LE",
+            "S390",
+            "S390X",
+            "SHEB",
         ];
         name.strip_prefix("SCMP_ARCH_").is_some_and(|name| FOREIGN.contains(&name))
     }

@@ -71,7 +71,9 @@ impl Code {
 
     /// The return of a verdict: one that is there already, or a new one.
     pub fn verdict(&mut self, value: u32) -> Label {
-        if let Some(label) = self.returns.get(&value).copied().filter(|label| self.distance(*label) + 2 <= Self::REACH) {
+        if let Some(label) =
+            self.returns.get(&value).copied().filter(|label| self.distance(*label) + 2 <= Self::REACH)
+        {
             return label;
         }
         let label = self.push(Instruction { code: RETURN, jt: 0, jf: 0, k: value });
@@ -101,7 +103,9 @@ impl Code {
     /// past that; the same piece is written once where it is near enough.
     pub fn chain(&mut self, piece: &[Instruction]) -> Label {
         let key: Vec<_> = piece.iter().map(|one| (one.code, one.jt, one.jf, one.k)).collect();
-        if let Some(label) = self.chains.get(&key).copied().filter(|label| self.distance(*label) + 2 <= Self::REACH) {
+        if let Some(label) =
+            self.chains.get(&key).copied().filter(|label| self.distance(*label) + 2 <= Self::REACH)
+        {
             return label;
         }
         self.reversed.extend(piece.iter().rev());

@@ -103,14 +103,20 @@ impl Filter<'_> {
     }
 
     fn kernel(&self, target: &Target) -> bool {
-        let Some(version) = self.min_kernel.as_deref().filter(|version| !version.is_empty()) else { return true };
+        let Some(version) = self.min_kernel.as_deref().filter(|version| !version.is_empty()) else {
+            return true;
+        };
         let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         target.kernel >= (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }
 }
 
 /// Reads a profile of either kind and resolves it.
-pub fn parse<'a>(path: &std::path::Path, text: &'a [u8], target: &Target) -> crate::error::Result<Seccomp<'a>> {
+pub fn parse<'a>(
+    path: &std::path::Path,
+    text: &'a [u8],
+    target: &Target,
+) -> crate::error::Result<Seccomp<'a>> {
     let profile: Profile<'a> = crate::spec::parse_part(path, text)?;
     let wanted = |rule: &Rule<'_>| {
         rule.includes.as_ref().is_none_or(|filter| filter.includes(target))

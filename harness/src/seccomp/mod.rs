@@ -11,15 +11,15 @@ mod compile;
 pub mod engine;
 pub mod machine;
 pub mod rules;
-pub mod text;
 mod table;
+pub mod text;
 
 pub use arch::Arch;
 pub use code::Instruction;
 
 use machine::Call;
-use serde::{Deserialize, Serialize};
 use rules::Rules;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::spec::Seccomp;
@@ -112,7 +112,8 @@ impl Filter {
                 // It depends on arguments that are not known yet.
                 continue;
             }
-            if !matches!(verdict & action::MASK, action::ALLOW | action::LOG | action::NOTIFY | action::TRACE) {
+            if !matches!(verdict & action::MASK, action::ALLOW | action::LOG | action::NOTIFY | action::TRACE)
+            {
                 let place = match entry {
                     Some(entry) => format!("{pointer}/syscalls/{entry}"),
                     None => format!("{pointer}/defaultAction"),
@@ -136,10 +137,9 @@ fn listener(profile: &Seccomp<'_>, notifies: bool, pointer: &str) -> Result<Opti
         (Some(path), _) if !path.starts_with('/') => wrong("listenerPath", "must be absolute"),
         // Nobody to be notified, so nobody is told.
         (Some(_), false) => Ok(None),
-        (Some(path), true) => Ok(Some(Listener {
-            path: path.to_owned(),
-            metadata: metadata.unwrap_or_default().to_owned(),
-        })),
+        (Some(path), true) => {
+            Ok(Some(Listener { path: path.to_owned(), metadata: metadata.unwrap_or_default().to_owned() }))
+        }
     }
 }
 

@@ -95,7 +95,9 @@ impl Table {
     pub fn unconditional(&self, number: u32) -> Option<u16> {
         let entry = match self.unconditional.get(number as usize) {
             Some(entry) => *entry,
-            None => self.private.iter().find(|(private, _)| *private == number).map_or(0, |(_, entry)| *entry),
+            None => {
+                self.private.iter().find(|(private, _)| *private == number).map_or(0, |(_, entry)| *entry)
+            }
         };
         entry.checked_sub(1)
     }
@@ -120,7 +122,8 @@ impl Table {
 
     fn add(&mut self, number: u32, entry: u16, conditions: &[Vec<Condition>]) {
         if !conditions.is_empty() {
-            let new = |conditions: &Vec<Condition>| Conditional { number, entry, conditions: conditions.clone() };
+            let new =
+                |conditions: &Vec<Condition>| Conditional { number, entry, conditions: conditions.clone() };
             self.conditional.extend(conditions.iter().map(new));
             return;
         }
@@ -147,8 +150,7 @@ impl Rules {
         let places = || ["defaultAction", "defaultErrnoRet"].map(|field| format!("{pointer}/{field}"));
         let default = action::parse(default_action, profile.default_errno_ret, places)?;
         let tables = architectures(profile, native, pointer)?.into_iter().map(Table::new).collect();
-        let mut rules =
-            Self { default, actions: Vec::new(), tables, unknown: Vec::new(), split: Vec::new() };
+        let mut rules = Self { default, actions: Vec::new(), tables, unknown: Vec::new(), split: Vec::new() };
         let mut finder = Finder::default();
         for (index, rule) in profile.syscalls.iter().flatten().enumerate() {
             let pointer = format!("{pointer}/syscalls/{index}");
@@ -160,7 +162,13 @@ impl Rules {
         Ok(rules)
     }
 
-    fn add(&mut self, rule: &SeccompRule<'_>, index: usize, pointer: &str, finder: &mut Finder) -> Result<()> {
+    fn add(
+        &mut self,
+        rule: &SeccompRule<'_>,
+        index: usize,
+        pointer: &str,
+        finder: &mut Finder,
+    ) -> Result<()> {
         let places = || ["action", "errnoRet"].map(|field| format!("{pointer}/{field}"));
         let verdict = action::parse(&rule.action, rule.errno_ret, places)?;
         self.actions.push(verdict);
@@ -200,14 +208,17 @@ impl Rules {
             table.arch.audit() == audit && (audit != Arch::X86_64.audit() || (table.arch == Arch::X32) == x32)
         });
         let Some(table) = table else { return (action::KILL_THREAD, None) };
-        let number = if x32 && audit == Arch::X86_64.audit() { number - super::arch::X32_BIT } else { number };
-        let of = |entry: u16| (self.actions.get(usize::from(entry)).copied().unwrap_or(self.default), Some(entry));
+        let number =
+            if x32 && audit == Arch::X86_64.audit() { number - super::arch::X32_BIT } else { number };
+        let of =
+            |entry: u16| (self.actions.get(usize::from(entry)).copied().unwrap_or(self.default), Some(entry));
         if let Some(entry) = table.unconditional(number) {
             return of(entry);
         }
-        let matching = table.conditional(number).iter().find(|rule| {
-            rule.conditions.iter().all(|condition| condition.holds(args, table.arch.is_wide()))
-        });
+        let matching = table
+            .conditional(number)
+            .iter()
+            .find(|rule| rule.conditions.iter().all(|condition| condition.holds(args, table.arch.is_wide())));
         match matching {
             Some(rule) => of(rule.entry),
             None => (self.fallback(table, number), None),
@@ -309,7 +320,8 @@ fn conditions(rule: &SeccompRule<'_>, pointer: &str) -> Result<(Vec<Vec<Conditio
         }
         all.push(Condition { index: arg.index as u8, op, value });
     }
-    let twice = all.iter().enumerate().any(|(at, one)| all.iter().take(at).any(|other| other.index == one.index));
+    let twice =
+        all.iter().enumerate().any(|(at, one)| all.iter().take(at).any(|other| other.index == one.index));
     Ok(match all.len() {
         0 => (Vec::new(), false),
         _ if twice => (all.into_iter().map(|one| vec![one]).collect(), true),

@@ -55,9 +55,10 @@ fn meaning(rules: &Rules, one: Instruction, audit: &mut Option<u32>) -> String {
         return String::new();
     }
     let x32 = *audit == Some(Arch::X86_64.audit()) && one.k >= X32_BIT;
-    let arch = rules.tables.iter().find(|table| {
-        Some(table.arch.audit()) == *audit && (table.arch == Arch::X32) == x32
-    });
+    let arch = rules
+        .tables
+        .iter()
+        .find(|table| Some(table.arch.audit()) == *audit && (table.arch == Arch::X32) == x32);
     let number = if x32 { one.k - X32_BIT } else { one.k };
     let name = arch.and_then(|table| table.arch.name_of(number));
     name.map_or_else(String::new, |name| format!("; {name}"))
@@ -171,14 +172,19 @@ fn narrow(table: &Table) -> Vec<String> {
 fn socketcall(rules: &Rules) -> Vec<String> {
     let filtered = |table: &Table, name: &str| {
         let number = super::table::Finder::default().find(name).and_then(|row| table.arch.number(row));
-        number.is_some_and(|number| table.unconditional(number).is_none() && !table.conditional(number).is_empty())
+        number.is_some_and(|number| {
+            table.unconditional(number).is_none() && !table.conditional(number).is_empty()
+        })
     };
     let Some(x86) = rules.table(Arch::X86) else { return Vec::new() };
     let open = x86.unconditional(102).is_some_and(|entry| {
         rules.actions.get(usize::from(entry)).is_some_and(|action| *action == action::ALLOW)
     });
     if open && rules.tables.iter().any(|table| filtered(table, "socket")) {
-        vec!["socketcall is allowed on X86 while socket is filtered: the filter cannot see its arguments".into()]
+        vec![
+            "socketcall is allowed on X86 while socket is filtered: the filter cannot see its arguments"
+                .into(),
+        ]
     } else {
         Vec::new()
     }

@@ -34,8 +34,10 @@ pub fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<()> {
         period: scheduler.period,
     };
     // SAFETY: the kernel reads `size` bytes of the structure, which outlives the call.
-    check(unsafe { syscall(raw::__NR_sched_setattr, [pid as usize, &raw const attributes as usize, 0, 0, 0]) })
-        .map(drop)
+    check(unsafe {
+        syscall(raw::__NR_sched_setattr, [pid as usize, &raw const attributes as usize, 0, 0, 0])
+    })
+    .map(drop)
 }
 
 /// `ioprio_set(2)` of one process.

@@ -5,8 +5,8 @@ use rustix::process::{Signal, pidfd_send_signal};
 use crate::cgroup;
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
-use crate::process::{PATIENCE, wait_gone};
 use crate::launch::{hooks, rdt};
+use crate::process::{PATIENCE, wait_gone};
 use crate::state::{self, Directory, State, Status, pin};
 
 /// Removes a container.

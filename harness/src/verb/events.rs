@@ -86,5 +86,7 @@ pub fn killed_by_filter(pid: i32) -> String {
     };
     let arch = Arch::ALL.into_iter().find(|arch| arch.audit() == audit);
     let name = arch.and_then(|arch| arch.name_of(number)).map_or_else(|| number.to_string(), str::to_owned);
-    format!("the process was killed by SIGSYS: its seccomp filter forbids {name} (harness seccomp explain PROFILE {name})")
+    format!(
+        "the process was killed by SIGSYS: its seccomp filter forbids {name} (harness seccomp explain PROFILE {name})"
+    )
 }

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod cleanup;
+pub mod conformance;
 pub mod create;
 pub mod delete;
 pub mod demo;
@@ -34,9 +35,14 @@ use crate::state::{State, Status};
 fn wishes(args: &Args) -> Result<Wishes> {
     let preserve = match args.value("preserve-fds") {
         None => 0,
-        Some(text) => text.to_string_lossy().parse::<u32>().ok().filter(|count| *count <= 1 << 16).ok_or_else(|| {
-            Error::Usage(format!("--preserve-fds: {:?} is no number of descriptors", text.display().to_string()))
-        })?,
+        Some(text) => {
+            text.to_string_lossy().parse::<u32>().ok().filter(|count| *count <= 1 << 16).ok_or_else(|| {
+                Error::Usage(format!(
+                    "--preserve-fds: {:?} is no number of descriptors",
+                    text.display().to_string()
+                ))
+            })?
+        }
     };
     let listen = listen_fds();
     let preserve = preserve + listen;

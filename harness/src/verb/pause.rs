@@ -19,10 +19,8 @@ fn switch(global: &Global, args: &Args, frozen: bool) -> Result<u8> {
     let directory = state::find(&global.root(), args.id()?)?;
     let state = directory.load()?;
     let status = directory.status(&state);
-    let fits = matches!(
-        (frozen, status),
-        (true, Status::Running | Status::Created) | (false, Status::Paused)
-    );
+    let fits =
+        matches!((frozen, status), (true, Status::Running | Status::Created) | (false, Status::Paused));
     if !fits {
         let verb = if frozen { "pause" } else { "resume" };
         return Err(Error::State(format!("cannot {verb} container {:?}: it is {}", state.id, status.name())));

@@ -19,7 +19,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
             return Ok(0);
         }
         None | Some("table") => {}
-        Some(other) => return Err(Error::Usage(format!("ps: --format: {other:?} is neither table nor json"))),
+        Some(other) => {
+            return Err(Error::Usage(format!("ps: --format: {other:?} is neither table nor json")));
+        }
     }
     let rest = args.rest(1);
     let options: Vec<_> = if rest.is_empty() { vec!["-ef".into()] } else { rest.to_vec() };

@@ -44,13 +44,22 @@ fn target(args: &Args) -> Result<Target> {
     let arch = match args.value("arch") {
         None => Arch::native(),
         Some(name) => {
-            let unknown = || Error::Usage(format!("seccomp: --arch: unknown architecture {:?}", name.display().to_string()));
+            let unknown = || {
+                Error::Usage(format!(
+                    "seccomp: --arch: unknown architecture {:?}",
+                    name.display().to_string()
+                ))
+            };
             let found = Arch::find(&name.to_string_lossy()).filter(|arch| arch.is_wide());
             found.ok_or_else(unknown)?
         }
     };
     let names = args.values("caps").flat_map(|list| {
-        list.to_string_lossy().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        list.to_string_lossy()
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     });
     Ok(Target { arch, capabilities: names.collect(), kernel: kernel(args)? })
 }
@@ -61,20 +70,26 @@ fn kernel(args: &Args) -> Result<(u32, u32)> {
     let text = text.to_string_lossy();
     let (major, minor) = text.split_once('.').unwrap_or((&text, "0"));
     let number = |part: &str| part.parse().ok();
-    number(major).zip(number(minor)).ok_or_else(|| Error::Usage(format!("seccomp: --kernel: {text:?} is no version")))
+    number(major)
+        .zip(number(minor))
+        .ok_or_else(|| Error::Usage(format!("seccomp: --kernel: {text:?} is no version")))
 }
 
 fn compile(args: &Args, filter: &Filter) -> Result<u8> {
-    let output = args.value("output").ok_or_else(|| Error::Usage("seccomp compile: -o FILE is missing".into()))?;
+    let output =
+        args.value("output").ok_or_else(|| Error::Usage("seccomp compile: -o FILE is missing".into()))?;
     for warning in &filter.warnings {
         eprintln!("warning: {warning}");
     }
     std::fs::write(output, filter.section()).host("write", output.display())?;
     if args.has("json") {
-        super::print(&format!("{}\n", json!({
-            "architecture": filter.native.name(), "instructions": filter.program.len(),
-            "bytes": filter.section().len(), "flags": filter.flags,
-        })))?;
+        super::print(&format!(
+            "{}\n",
+            json!({
+                "architecture": filter.native.name(), "instructions": filter.program.len(),
+                "bytes": filter.section().len(), "flags": filter.flags,
+            })
+        ))?;
     }
     Ok(0)
 }
@@ -113,18 +128,29 @@ fn explain(args: &Args, filter: &Filter) -> Result<u8> {
         None if verdict != filter.rules.default => "the profile knows no call of that number".into(),
         None => "defaultAction".into(),
     };
-    let conditions: Vec<String> = filter.rules.table(filter.native).iter()
+    let conditions: Vec<String> = filter
+        .rules
+        .table(filter.native)
+        .iter()
         .flat_map(|table| table.conditional(number))
         .filter(|rule| Some(rule.entry) == entry)
         .map(|rule| rule.conditions.iter().map(text::condition).collect::<Vec<_>>().join(" and "))
         .collect();
     if args.has("json") {
-        super::print(&format!("{}\n", json!({
-            "syscall": name, "number": number, "action": action::describe(verdict), "rule": entry, "conditions": conditions,
-        })))?;
+        super::print(&format!(
+            "{}\n",
+            json!({
+                "syscall": name, "number": number, "action": action::describe(verdict), "rule": entry, "conditions": conditions,
+            })
+        ))?;
     } else {
-        let reason = if conditions.is_empty() { String::new() } else { format!(" ({})", conditions.join(" or ")) };
-        super::print(&format!("{} {name}: {} by {because}{reason}\n", filter.native.name(), action::describe(verdict)))?;
+        let reason =
+            if conditions.is_empty() { String::new() } else { format!(" ({})", conditions.join(" or ")) };
+        super::print(&format!(
+            "{} {name}: {} by {because}{reason}\n",
+            filter.native.name(),
+            action::describe(verdict)
+        ))?;
     }
     let allowed = matches!(verdict & action::MASK, action::ALLOW | action::LOG);
     Ok(if allowed { 0 } else { NO })

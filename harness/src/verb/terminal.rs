@@ -108,7 +108,9 @@ fn relay(master: &OwnedFd) {
     loop {
         let mut poll = [PollFd::new(master, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
         let watched = if typing { 2 } else { 1 };
-        if rustix::event::poll(poll.get_mut(..watched).unwrap_or_default(), None).is_err_and(|errno| errno != Errno::INTR) {
+        if rustix::event::poll(poll.get_mut(..watched).unwrap_or_default(), None)
+            .is_err_and(|errno| errno != Errno::INTR)
+        {
             return;
         }
         let [out, input] = &poll;

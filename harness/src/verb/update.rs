@@ -68,9 +68,10 @@ fn source(args: &Args) -> Result<(String, Vec<u8>)> {
         let value = value.to_string_lossy();
         let number = match option {
             "cpuset-cpus" | "cpuset-mems" => Value::from(value.into_owned()),
-            _ => json!(amount(&value).ok_or_else(|| {
-                Error::Usage(format!("update: --{option}: {value:?} is no number"))
-            })?),
+            _ => json!(
+                amount(&value)
+                    .ok_or_else(|| { Error::Usage(format!("update: --{option}: {value:?} is no number")) })?
+            ),
         };
         if let Some(group) = resources.entry(group).or_insert_with(|| json!({})).as_object_mut() {
             group.insert(field.into(), number);

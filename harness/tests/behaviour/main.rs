@@ -7,6 +7,7 @@ mod support;
 mod bundle;
 mod cgroup;
 mod cli;
+mod conformance;
 mod death;
 mod image;
 mod lifecycle;
@@ -20,6 +21,7 @@ fn main() {
         bundle::trials(),
         cgroup::trials(),
         cli::trials(),
+        conformance::trials(),
         death::trials(),
         image::trials(),
         lifecycle::trials(),

@@ -78,9 +78,8 @@ fn prove(file: impl AsFd) -> Result<(), Fault<'static>> {
 
 /// Binds the terminal over /dev/console, which is made as an empty file where it is missing.
 fn cover_console(root: BorrowedFd<'_>, peer: &OwnedFd) -> Result<(), Fault<'static>> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = rustix::mount::open_tree(peer, c"", flags).at(Op::OpenTree, CONSOLE)?;
     let device = path::resolve_real(root, c"/dev", OFlags::DIRECTORY).at(Op::Open, CONSOLE)?;
     let exclusive = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;

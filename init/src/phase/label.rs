@@ -53,5 +53,9 @@ fn verify<'a>(
     let length = rustix::io::read(&found, &mut buffer[..]).at(Op::Read, label)?;
     let found = buffer.get(..length).unwrap_or_default();
     let end = found.iter().rposition(|byte| !matches!(byte, b'\n' | 0)).map_or(0, |last| last + 1);
-    if same(found.get(..end).unwrap_or_default()) { Ok(()) } else { Err(Fault::check(Op::VerifyLabel, label)) }
+    if same(found.get(..end).unwrap_or_default()) {
+        Ok(())
+    } else {
+        Err(Fault::check(Op::VerifyLabel, label))
+    }
 }

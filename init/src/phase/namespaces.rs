@@ -7,8 +7,8 @@ use rustix::process::DumpableBehavior;
 use crate::config::{Namespaces, PROC_MAPPED, PROC_MAPS};
 use crate::failure::{At, Fault, Op};
 use crate::phase::ready;
-use crate::sys::page::Page;
 use crate::sys;
+use crate::sys::page::Page;
 
 const NEW_USER: u64 = 0x1000_0000;
 const NEW_TIME: u64 = 0x80;

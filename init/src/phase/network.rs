@@ -34,8 +34,8 @@ pub fn configure<'a>(requests: &[u8], arena: &Arena<'a>) -> Result<(), Fault<'a>
     }
     let flags = SocketFlags::CLOEXEC;
     // NETLINK_ROUTE is protocol 0.
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)
-        .at(Op::Socket, c"netlink")?;
+    let socket =
+        socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None).at(Op::Socket, c"netlink")?;
     let mut rest = requests;
     let mut number = 0u64;
     while !rest.is_empty() {

@@ -20,11 +20,7 @@ pub fn send(socket: BorrowedFd<'_>, step: &'static CStr) -> Result<(), Fault<'st
 }
 
 /// Sends `step` in a Sync frame, with a descriptor.
-pub fn send_with(
-    socket: BorrowedFd<'_>,
-    step: &'static CStr,
-    file: impl AsFd,
-) -> Result<(), Fault<'static>> {
+pub fn send_with(socket: BorrowedFd<'_>, step: &'static CStr, file: impl AsFd) -> Result<(), Fault<'static>> {
     let mut frame = Frame::new();
     encode(&mut frame, Kind::Sync, &Sync { step });
     sys::tty::send_with(socket, &frame, file).at(Op::SendFd, step)

@@ -67,7 +67,8 @@ pub fn read_back(status: &OwnedFd, process: &Process<'_>, more: u64) -> Result<(
     ];
     let mut proved = 0;
     for line in text.get(..length).unwrap_or_default().split(|byte| *byte == b'\n') {
-        let mut words = line.split(|byte| matches!(byte, b'\t' | b' ' | b':')).filter(|word| !word.is_empty());
+        let mut words =
+            line.split(|byte| matches!(byte, b'\t' | b' ' | b':')).filter(|word| !word.is_empty());
         let name = words.next().unwrap_or_default();
         if name == b"Groups" {
             if !process.keep_groups && !same_groups(words, process.groups) {

@@ -114,11 +114,7 @@ pub fn read<'a, T: Default + Object<'a>>(body: &'a [u8], arena: &Arena<'a>) -> R
         .map_err(|Stop| Malformed { reason: source.reason.get(), offset: source.last.get() - source.start })
 }
 
-fn read_object<'a>(
-    body: &'a [u8],
-    value: &mut dyn Object<'a>,
-    source: &Source<'_, 'a>,
-) -> Result<(), Stop> {
+fn read_object<'a>(body: &'a [u8], value: &mut dyn Object<'a>, source: &Source<'_, 'a>) -> Result<(), Stop> {
     let mut tokens = Tokens::new(body, None);
     let read = Slot(Target::Object(value), source).deserialize(&mut tokens);
     read.and_then(|()| tokens.end()).map(drop).map_err(|_| Stop)

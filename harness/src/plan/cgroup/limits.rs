@@ -48,7 +48,11 @@ pub fn plan(resources: &Resources<'_>, v2: bool, pointer: &str) -> Result<Vec<Li
         if v2 { memory_v2(memory, &mut limits)? } else { memory_v1(memory, &mut limits)? }
     }
     if let Some(cpu) = &resources.cpu {
-        if v2 { cpu_v2(cpu, &mut limits)? } else { cpu_v1(cpu, &mut limits) }
+        if v2 {
+            cpu_v2(cpu, &mut limits)?
+        } else {
+            cpu_v1(cpu, &mut limits)
+        }
         cpusets(cpu, &mut limits);
     }
     if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit).filter(|limit| *limit != 0) {

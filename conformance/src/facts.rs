@@ -1,0 +1,139 @@
+//! What the machine can do, found out by looking, never configured.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::cgroups::{Cgroups, Hierarchy};
+use crate::error::Result;
+
+/// The profile and the label that the suite asks for.
+const PROFILE: &str = "acme_secure_profile";
+const LABEL: &str = "system_u:object_r:svirt_sandbox_file_t:s0:c715,c811";
+
+/// A probe: why the fact does not hold.
+type Probe = fn(&Machine<'_>) -> Option<String>;
+
+/// Every fact but `v1:CONTROLLER`.
+const PROBES: [(&str, Probe); 9] = [
+    ("cpu,cpuacct", |machine| absent(!machine.mounted("cpu,cpuacct"), "no hierarchy named cpu,cpuacct")),
+    ("two-cpus", |_| {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        absent(count < 2, "the machine has one CPU only")
+    }),
+    ("two-interfaces", |_| {
+        let count = fs::read_dir("/sys/class/net").into_iter().flatten().count();
+        absent(count < 2, "the machine has one network interface only")
+    }),
+    ("user-namespaces", |_| {
+        let most = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+        absent(most.trim().is_empty() || most.trim() == "0", "user namespaces are off")
+    }),
+    ("full-capabilities", |_| missing_capability()),
+    ("apparmor-profile", |_| {
+        let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
+        let loaded = profiles.lines().any(|line| line.split(' ').next() == Some(PROFILE));
+        absent(!loaded, &format!("no AppArmor, or no profile {PROFILE} in it"))
+    }),
+    ("selinux-label", |_| {
+        let known = fs::write("/sys/fs/selinux/context", LABEL).is_ok();
+        absent(!known, &format!("no SELinux, or no policy that knows {LABEL}"))
+    }),
+    ("kmem-limit", |machine| {
+        absent(!machine.keeps_kmem_limit(), "this kernel ignores memory.kmem.limit_in_bytes")
+    }),
+    ("blkio-weight", |machine| {
+        let weights = ["blkio.weight", "blkio.leaf_weight", "blkio.weight_device"];
+        let all =
+            machine.probe("blkio").is_some_and(|path| weights.iter().all(|file| path.join(file).exists()));
+        absent(!all, "this kernel has no blkio.weight and blkio.leaf_weight")
+    }),
+];
+
+/// What probes look at.
+struct Machine<'m> {
+    hierarchies: &'m [Hierarchy],
+    /// Cgroups to try things in.
+    cgroups: Cgroups,
+}
+
+/// Facts by name; for those that do not hold, why.
+pub struct Facts(BTreeMap<&'static str, Option<String>>, Vec<String>);
+
+impl Facts {
+    /// Looks at the machine.
+    pub fn probe(hierarchies: &[Hierarchy]) -> Result<Self> {
+        let machine = Machine { hierarchies, cgroups: Cgroups::new(hierarchies, 0)? };
+        let facts = PROBES.iter().map(|(name, probe)| (*name, probe(&machine))).collect();
+        machine.cgroups.sweep()?;
+        let controllers = hierarchies.iter().flat_map(|hierarchy| hierarchy.options.split(','));
+        Ok(Self(facts, controllers.filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+    }
+
+    /// A machine without anything.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Self(BTreeMap::new(), Vec::new())
+    }
+
+    /// Whether there is a fact of that name.
+    pub fn knows(name: &str) -> bool {
+        name.starts_with("v1:") || PROBES.iter().any(|(known, _)| *known == name)
+    }
+
+    /// Why a fact does not hold.
+    pub fn lack(&self, name: &str) -> Option<String> {
+        match name.strip_prefix("v1:") {
+            Some(controller) => {
+                let mounted = self.1.iter().any(|mounted| mounted == controller);
+                absent(!mounted, &format!("no cgroup v1 hierarchy with {controller}"))
+            }
+            None => self.0.get(name).cloned().unwrap_or_else(|| Some(format!("{name} was not looked for"))),
+        }
+    }
+
+    /// For the report: true, or the reason.
+    pub fn json(&self) -> Value {
+        let value = |lack: &Option<String>| lack.clone().map_or(Value::Bool(true), Value::String);
+        let mut facts: Map<String, Value> =
+            self.0.iter().map(|(name, lack)| ((*name).to_owned(), value(lack))).collect();
+        facts.insert("v1".into(), self.1.clone().into());
+        Value::Object(facts)
+    }
+}
+
+impl Machine<'_> {
+    fn mounted(&self, name: &str) -> bool {
+        self.hierarchies.iter().any(|hierarchy| hierarchy.name == name)
+    }
+
+    /// The cgroup to try a v1 controller in.
+    fn probe(&self, controller: &str) -> Option<&Path> {
+        let has = |hierarchy: &Hierarchy| hierarchy.options.split(',').any(|name| name == controller);
+        self.cgroups.paths().get(self.hierarchies.iter().position(has)?).map(std::path::PathBuf::as_path)
+    }
+
+    fn keeps_kmem_limit(&self) -> bool {
+        const LIMIT: &str = "67108864";
+        let Some(file) = self.probe("memory").map(|path| path.join("memory.kmem.limit_in_bytes")) else {
+            return false;
+        };
+        fs::write(&file, LIMIT).is_ok() && fs::read_to_string(&file).is_ok_and(|value| value.trim() == LIMIT)
+    }
+}
+
+fn absent(lacks: bool, reason: &str) -> Option<String> {
+    lacks.then(|| reason.to_owned())
+}
+
+/// The first capability that the kernel knows and this process cannot give.
+fn missing_capability() -> Option<String> {
+    let bounding = caps::read(None, caps::CapSet::Bounding).unwrap_or_default();
+    let last = fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok()?.trim().parse::<u8>().ok()?;
+    let mut all: Vec<caps::Capability> = caps::all().into_iter().filter(|one| one.index() <= last).collect();
+    all.sort_by_key(caps::Capability::index);
+    let missing = all.into_iter().find(|capability| !bounding.contains(capability))?;
+    Some(format!("{missing} is missing from the bounding set"))
+}

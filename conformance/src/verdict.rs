@@ -1,0 +1,230 @@
+//! What the runs of a program mean for the runtime: its verdict, and whether that is what a
+//! conforming runtime gets on this machine.
+
+use std::path::PathBuf;
+
+use crate::expect::{Class, Program};
+use crate::facts::Facts;
+use crate::judge::Finding;
+
+/// A verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Passed.
+    Pass,
+    /// The program is content, but cannot have seen what it is about.
+    WrongPass,
+    /// Failed.
+    Fail,
+    /// Passed at least once, and lost a race that it has with itself the other times.
+    Race,
+    /// No runtime can pass it on this machine.
+    NotRunnable,
+    /// No conforming runtime can pass it anywhere.
+    Broken,
+}
+
+impl Verdict {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::WrongPass => "wrong-pass",
+            Self::Fail => "fail",
+            Self::Race => "race",
+            Self::NotRunnable => "not-runnable",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// One run and what it showed.
+pub struct Run {
+    /// What it showed.
+    pub finding: Finding,
+    /// How long it took.
+    pub seconds: f64,
+    /// Exit status; `None` when its time was up.
+    pub code: Option<i32>,
+    /// What the program printed.
+    pub stdout: PathBuf,
+    /// What it complained of.
+    pub stderr: PathBuf,
+}
+
+impl Run {
+    /// Whether the program was content.
+    pub fn passed(&self) -> bool {
+        self.finding.failures.is_empty()
+    }
+}
+
+/// What is reported of a program.
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, unless it passed.
+    pub reason: Option<String>,
+    /// Whether a conforming runtime gets the same.
+    pub expected: bool,
+    /// Whether a conforming runtime passes it on this machine.
+    pub possible: bool,
+    /// `ok` lines of a correct run.
+    pub wanted: usize,
+    /// Its runs; more than one where it races.
+    pub runs: Vec<Run>,
+}
+
+impl Row {
+    /// Settles the verdict. `control` is whether the program's control passed.
+    pub fn settle(name: &str, program: &Program, runs: Vec<Run>, control: bool, facts: &Facts) -> Self {
+        let obstacle = program.obstacle(facts);
+        let possible = obstacle.is_none() && program.class != Class::Broken;
+        let failures: Vec<&Finding> =
+            runs.iter().filter(|run| !run.passed()).map(|run| &run.finding).collect();
+        let right = runs.len() - failures.len();
+        let (verdict, reason) = match failures.first() {
+            None => content(program, obstacle, control),
+            Some(_) if obstacle.is_some() => (Verdict::NotRunnable, obstacle),
+            Some(failure) if program.class == Class::Broken => {
+                let known = program.fails.as_ref().is_some_and(|line| failure.has(line));
+                let first = failure.failures.first().cloned().unwrap_or_default();
+                let other = || format!("fails otherwise than a conforming runtime: {first}");
+                (Verdict::Broken, if known { program.reason.clone() } else { Some(other()) })
+            }
+            Some(failure) => {
+                let lost = |failure: &&Finding| program.race.as_ref().is_some_and(|line| failure.has(line));
+                let raced = right > 0 && failures.iter().all(lost);
+                let other = failures.iter().find(|failure| !lost(failure)).unwrap_or(failure);
+                let first = other.failures.first().cloned();
+                let rate = format!(
+                    "{right} of {} runs in order: {}",
+                    runs.len(),
+                    program.reason.as_deref().unwrap_or_default()
+                );
+                if raced { (Verdict::Race, Some(rate)) } else { (Verdict::Fail, first) }
+            }
+        };
+        let expected = match verdict {
+            Verdict::Pass | Verdict::Race | Verdict::NotRunnable => true,
+            Verdict::Broken => [&program.reason, &program.luck].contains(&&reason),
+            Verdict::WrongPass | Verdict::Fail => false,
+        };
+        Self {
+            name: name.to_owned(),
+            verdict,
+            reason,
+            expected,
+            possible,
+            wanted: program.ok_here(facts),
+            runs,
+        }
+    }
+
+    /// How many runs passed.
+    pub fn right(&self) -> usize {
+        self.runs.iter().filter(|run| run.passed()).count()
+    }
+
+    /// The run that the verdict rests on: the first that did not pass.
+    pub fn telling(&self) -> Option<&Run> {
+        self.runs.iter().find(|run| !run.passed()).or(self.runs.first())
+    }
+
+    /// Seconds of all runs.
+    pub fn seconds(&self) -> f64 {
+        self.runs.iter().map(|run| run.seconds).sum()
+    }
+}
+
+/// The verdict on a program that is content.
+fn content(program: &Program, obstacle: Option<String>, control: bool) -> (Verdict, Option<String>) {
+    if let Some(obstacle) = obstacle {
+        return (Verdict::WrongPass, Some(format!("passes without what it needs: {obstacle}")));
+    }
+    if program.class == Class::Broken {
+        if program.luck.is_some() {
+            return (Verdict::Broken, program.luck.clone());
+        }
+        let reason = program.reason.as_deref().unwrap_or_default();
+        return (Verdict::WrongPass, Some(format!("passes, which no conforming runtime can: {reason}")));
+    }
+    match &program.control {
+        Some(name) if !control => (
+            Verdict::WrongPass,
+            Some(format!("passes, but would also if nothing worked: {name} does not pass")),
+        ),
+        _ => (Verdict::Pass, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settle(toml: &str, runs: &[&str], control: bool) -> (Verdict, bool) {
+        let run = |failure: &&str| Run {
+            finding: Finding {
+                ok: 0,
+                failures: Some((*failure).to_owned()).filter(|text| !text.is_empty()).into_iter().collect(),
+            },
+            seconds: 1.0,
+            code: Some(0),
+            stdout: PathBuf::new(),
+            stderr: PathBuf::new(),
+        };
+        let row = Row::settle(
+            "x",
+            &toml::from_str(toml).unwrap(),
+            runs.iter().map(run).collect(),
+            control,
+            &Facts::none(),
+        );
+        (row.verdict, row.expected)
+    }
+
+    #[test]
+    fn passes_and_wrong_ones() {
+        assert_eq!(settle("class = \"passable\"", &[""], true), (Verdict::Pass, true));
+        assert_eq!(settle("class = \"passable\"\ncontrol = \"y\"", &[""], true), (Verdict::Pass, true));
+        assert_eq!(
+            settle("class = \"passable\"\ncontrol = \"y\"", &[""], false),
+            (Verdict::WrongPass, false)
+        );
+        assert_eq!(settle("class = \"broken\"\nfails = \"a\"", &[""], true), (Verdict::WrongPass, false));
+        let needy = "class = \"conditional\"\nneeds = [\"v1:hugetlb\"]";
+        assert_eq!(settle(needy, &[""], true), (Verdict::WrongPass, false));
+        assert_eq!(settle(needy, &["x"], true), (Verdict::NotRunnable, true));
+    }
+
+    #[test]
+    fn failures_and_known_ones() {
+        assert_eq!(settle("class = \"passable\"", &["x"], true), (Verdict::Fail, false));
+        assert_eq!(
+            settle("class = \"broken\"\nfails = \"x\"", &["not ok: x"], true),
+            (Verdict::Broken, true)
+        );
+        let broken = settle("class = \"broken\"\nfails = \"x\"\nreason = \"z\"", &["no"], true);
+        assert_eq!(broken, (Verdict::Broken, false));
+    }
+
+    #[test]
+    fn luck() {
+        let toml = "class = \"broken\"\nfails = \"x\"\nreason = \"z\"\nluck = \"slow\"";
+        for failure in ["", "x"] {
+            assert_eq!(settle(toml, &[failure], true), (Verdict::Broken, true));
+        }
+        assert_eq!(settle(toml, &["no"], true), (Verdict::Broken, false));
+    }
+
+    #[test]
+    fn races() {
+        let toml = "class = \"passable\"\nrace = \"order\"";
+        assert_eq!(settle(toml, &["", "order"], true), (Verdict::Race, true));
+        assert_eq!(settle(toml, &["", ""], true), (Verdict::Pass, true));
+        assert_eq!(settle(toml, &["order", "order"], true), (Verdict::Fail, false));
+        assert_eq!(settle(toml, &["", "never ran"], true), (Verdict::Fail, false));
+    }
+}
