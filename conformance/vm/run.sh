@@ -111,10 +111,11 @@ boot() {
 }
 
 # Streams from two pipes. Held open here, they end when QEMU has ended, even if it never opened them.
+# Where nobody reads any more, nobody waits for the rest either.
 stream() {
     mkfifo "$work/stdout" "$work/stderr"
-    cat "$work/stdout" & stdout=$!
-    cat "$work/stderr" >&2 & stderr=$!
+    (cat "$work/stdout" || kill "$$") & stdout=$!
+    (cat "$work/stderr" >&2 || kill "$$") & stderr=$!
     exec 3>"$work/stdout" 4>"$work/stderr"
     boot 3>&- 4>&-
     ended=0
@@ -131,7 +132,7 @@ unpack_result() {
     tar -xf "$work/result" -C "$work/out" 2>/dev/null || fail_as 125 "the VM gave no result"
     status=$(cat "$work/out/vm/status")
     paste "$work/vm/wanted" "$work/get" | while IFS='	' read -r path folder; do
-        cp -a "$work/out/$path" "$folder/" || exit 1
+        cp -a "$work/out$path" "$folder/" 2>/dev/null || { echo "vm: no $path to bring out" >&2; exit 1; }
     done || [ "$status" != 0 ] || status=1
 }
 
