@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs a command in a virtual machine whose kernel, cgroups and security modules are known, whatever
 # the host offers: Debian's cloud kernel under QEMU (KVM where it works, else emulation).
-# Needs Debian's qemu-system-x86; to build the initramfs also apt, dpkg, cpio and a network.
+# Needs the package qemu-system-x86, but not root; build.sh lists what it needs for the initramfs.
 #
 # usage: conformance/vm/run.sh --boot v1|v2|selinux [OPTION]... -- COMMAND [ARG]...
 #   --boot v1          every cgroup v1 controller, AppArmor with the profile acme_secure_profile
@@ -57,11 +57,11 @@ parse() {
         esac
     done
     case $boot in
-    v1 | v2) security="" ;;
-    selinux) security="security=selinux selinux=1 enforcing=0" ;;
+    v1) kernel='' ;;
+    v2) kernel='cgroup_no_v1=all' ;;
+    selinux) kernel='security=selinux selinux=1 enforcing=0' ;;
     *) fail "--boot wants v1, v2 or selinux" ;;
     esac
-    if [ "$boot" = v2 ]; then security="cgroup_no_v1=all"; fi
     [ "$#" -gt 0 ] || fail "no command"
     write_command "$@"
 }
@@ -96,10 +96,11 @@ has_kvm() {
 boot() {
     if has_kvm; then set -- kvm -cpu host; else set -- tcg,thread=multi -cpu max,la57=off; fi
     # Below what builds and measures on the same machine.
-    nice -n 10 timeout --kill-after=5 "$timeout" qemu-system-x86_64 -accel "$@" -machine q35 -smp 2 -m "$memory" \
-        -nodefaults -no-user-config -nic none -display none -no-reboot \
+    nice -n 10 timeout --kill-after=5 "$timeout" \
+        qemu-system-x86_64 -accel "$@" -machine q35 -smp 2 -m "$memory" -nodefaults -no-user-config \
+        -nic none -display none -no-reboot \
         -kernel "$image/vmlinuz" -initrd "$image/initramfs" \
-        -append "console=ttyS0 quiet panic=-1 vm.boot=$boot $security" \
+        -append "console=ttyS0 quiet panic=-1 vm.boot=$boot $kernel" \
         -serial "file:$console" \
         -drive "file=$work/disk,format=raw,if=virtio,readonly=on" -drive "file=$work/empty,format=raw,if=virtio" \
         -device virtio-serial-pci \
