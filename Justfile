@@ -45,6 +45,11 @@ conformance *ARGS: dist
 fuzz SECONDS="30":
     conformance/fuzz.sh {{SECONDS}}
 
+# The validation suite in three virtual machines: cgroup v1, SELinux, cgroup v2.
+[group('test')]
+conformance-vm *OPTIONS: dist
+    conformance/vm/conformance.sh {{OPTIONS}}
+
 # Put the newest crun and runc that Debian packages under target/peers.
 [group('measure')]
 peers:
