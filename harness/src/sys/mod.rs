@@ -6,6 +6,7 @@ mod bpf;
 mod clone;
 mod entry;
 mod signals;
+mod usage;
 
 use std::ffi::{CString, c_char};
 
@@ -18,7 +19,8 @@ use rustix::io::{Errno, Result};
 
 pub use bpf::{attach_device_program, load_device_program};
 pub use clone::{Clone, spawn};
-pub use signals::{block_signals, next_signal, restore_signals};
+pub use signals::{block_signals, catch_interrupts, interrupted, next_signal, restore_signals};
+pub use usage::{Usage, wait_usage};
 
 /// A descriptor of this process, by number.
 pub fn borrow(number: RawFd) -> BorrowedFd<'static> {
