@@ -41,7 +41,7 @@ pub struct Analysis {
 pub const FLOOR_LIMIT: f64 = 7.5;
 
 /// What the targets are about.
-pub const MEASURES: [&str; 6] = ["create", "start", "delete", "cycle", "run", "exec"];
+pub const MEASURES: [&str; 7] = ["create", "start", "delete", "cycle", "run", "exec", "init"];
 
 impl Row {
     fn new(series: &Series, dice: &mut Dice) -> Self {
@@ -86,7 +86,7 @@ impl Analysis {
             (
                 place(SCENARIOS.iter().position(|scenario| scenario.name == one.scenario)),
                 place(MEASURES.iter().position(|measure| *measure == one.measure)),
-                one.measure.clone(),
+                findings.series.0.iter().position(|other| other.measure == one.measure),
                 subject,
                 one.subject.clone(),
             )

@@ -14,7 +14,8 @@ use super::scenario::{Kind, Scenario};
 use super::series::Table;
 use super::stats::Dice;
 use super::subject::Runtime;
-use super::{counts, memory, parallel, rounds};
+use super::timeline::Timeline;
+use super::{counts, memory, parallel, phases, rounds, start};
 use crate::error::{Error, Result};
 use crate::sys;
 
@@ -40,6 +41,9 @@ pub struct Findings {
     /// Counts, one entry a process.
     #[serde(default)]
     pub counts: Vec<Counts>,
+    /// One start of each runtime.
+    #[serde(default)]
+    pub timelines: Vec<Timeline>,
     /// What is missing.
     #[serde(default)]
     pub skipped: Vec<Skip>,
@@ -108,6 +112,8 @@ impl Lab {
             Kind::Parallel(count) => parallel::run(self, scenario, count, rounds),
             Kind::Memory => memory::run(self, scenario, rounds),
             Kind::Counts => counts::run(self, scenario),
+            Kind::Phases => phases::run(self, scenario, rounds),
+            Kind::Waterfall => start::run(self, scenario),
         };
         self.runtimes.iter().for_each(Runtime::clear);
         drop(company);

@@ -52,7 +52,7 @@ pub fn run(lab: &mut Lab, scenario: &Scenario, rounds: usize) -> Result<()> {
 /// Until a container that is `created` has gone to sleep, and the kernel's workers as well. Not
 /// part of any time that is measured.
 pub fn settle() {
-    std::thread::sleep(Duration::from_millis(150));
+    std::thread::sleep(Duration::from_millis(300));
 }
 
 fn measure(lab: &Lab, scenario: &Scenario, index: usize, many: usize) -> Result<Memory> {

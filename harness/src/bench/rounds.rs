@@ -111,7 +111,7 @@ fn samples(lab: &Lab, subject: &Subject, floor: &mut Option<Floor>, round: usize
             let Some(floor) = floor else { return Ok(Vec::new()) };
             let sample = timed("container", || {
                 let milliseconds = floor.container()?;
-                Ok(Call { milliseconds, usage: crate::sys::Usage::default() })
+                Ok(Call { pid: 0, milliseconds, usage: crate::sys::Usage::default() })
             });
             sample.map(|sample| vec![sample])
         }
@@ -145,7 +145,7 @@ fn cycle(runtime: &Runtime, bundle: &Path, id: &str) -> Result<Vec<Sample>> {
     };
     let cycle = Sample {
         measure: "cycle",
-        call: Call { milliseconds: parts.iter().map(|part| part.call.milliseconds).sum(), usage },
+        call: Call { pid: 0, milliseconds: parts.iter().map(|part| part.call.milliseconds).sum(), usage },
         noise: parts.iter().map(|part| part.noise).fold(0.0, f64::max),
     };
     let run = timed("run", || runtime.run(bundle, id))?;

@@ -17,6 +17,10 @@ pub enum Kind {
     Memory,
     /// System calls, faults and context switches of each process.
     Counts,
+    /// What each phase of init takes.
+    Phases,
+    /// One start on a time axis.
+    Waterfall,
 }
 
 /// A scenario.
@@ -97,10 +101,12 @@ pub const SCENARIOS: &[Scenario] = &[
     parallel("parallel-32", "32 at once", 32),
     Scenario { name: "memory", about: "memory of a waiting container", kind: Kind::Memory, ..PLAIN },
     Scenario { name: "counts", about: "system calls, faults, switches", kind: Kind::Counts, ..PLAIN },
+    Scenario { name: "phases", about: "each phase of init, untraced", kind: Kind::Phases, ..PLAIN },
+    Scenario { name: "waterfall", about: "one start, traced", kind: Kind::Waterfall, ..PLAIN },
 ];
 
 /// Scenarios of a short run.
-const SHORT: &str = "base,exec,seccomp,memory,counts";
+const SHORT: &str = "base,exec,seccomp,memory,counts,phases,waterfall";
 
 /// Those that a list names: by name, by the part of it before the dash, or `all`.
 pub fn select(list: Option<&str>, short: bool) -> Result<Vec<&'static Scenario>> {
@@ -136,7 +142,7 @@ mod tests {
     fn lists_name_scenarios_and_groups() {
         assert_eq!(names("tasks, base,base"), ["base", "tasks-500", "tasks-2000"]);
         assert_eq!(names("all").len(), SCENARIOS.len());
-        assert_eq!(select(None, true).map(|list| list.len()).ok(), Some(5));
+        assert_eq!(select(None, true).map(|list| list.len()).ok(), Some(7));
         assert!(
             matches!(select(Some("nonsense"), false), Err(Error::Usage(text)) if text.contains("mounts-500"))
         );

@@ -28,6 +28,8 @@ pub struct Runtime {
 /// One command: how long from spawn to the end of wait, and what it used.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
+    /// The process that carried it out.
+    pub pid: i32,
     /// Milliseconds.
     pub milliseconds: f64,
     /// What the kernel counted.
@@ -39,8 +41,9 @@ pub fn call(command: &mut Command) -> Result<Call> {
     command.process_group(0);
     let began = Instant::now();
     let child = command.spawn().host("spawn", command.get_program().display())?;
-    let usage = sys::wait_usage(child.id() as i32).host("wait", command.get_program().display())?;
-    Ok(Call { milliseconds: began.elapsed().as_secs_f64() * 1e3, usage })
+    let pid = child.id() as i32;
+    let usage = sys::wait_usage(pid).host("wait", command.get_program().display())?;
+    Ok(Call { pid, milliseconds: began.elapsed().as_secs_f64() * 1e3, usage })
 }
 
 impl Runtime {
@@ -81,8 +84,15 @@ impl Runtime {
 
     /// `create`; the call and the container's pid.
     pub fn create(&self, bundle: &Path, id: &str) -> Result<(Call, i32)> {
+        self.create_with(&[], bundle, id)
+    }
+
+    /// `create` with more options.
+    pub fn create_with(&self, extra: &[&str], bundle: &Path, id: &str) -> Result<(Call, i32)> {
         let pid_file = self.root.with_extension(format!("{id}.pid"));
-        let done = self.call(&["create", "--bundle", text(bundle)?, "--pid-file", text(&pid_file)?, id])?;
+        let common = ["--bundle", text(bundle)?, "--pid-file", text(&pid_file)?, id];
+        let arguments: Vec<&str> = ["create"].iter().chain(extra).chain(&common).copied().collect();
+        let done = self.call(&arguments)?;
         let pid = std::fs::read_to_string(&pid_file).host("read", pid_file.display())?;
         let _small = std::fs::remove_file(&pid_file);
         let pid = pid.trim().parse();

@@ -6,12 +6,18 @@ use super::analysis::{Analysis, FLOOR_LIMIT, Row};
 use super::lab::Findings;
 use super::stats::Estimate;
 
+/// Width of the waterfall.
+const COLUMNS: usize = 110;
+
 /// The whole text.
 pub fn text(findings: &Findings, analysis: &Analysis) -> String {
     let mut text = ratios(analysis);
     text += &times(analysis);
     text += &memory(findings);
     text += &counts(findings);
+    for timeline in findings.timelines.iter().filter(|timeline| timeline.subject == analysis.own) {
+        text += &format!("\n{}", timeline.text(COLUMNS));
+    }
     if !findings.skipped.is_empty() {
         text += "\nskipped\n";
     }

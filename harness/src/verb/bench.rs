@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::bench::analysis::Analysis;
 use crate::bench::compare::{self, Verdict};
 use crate::bench::lab::{Lab, check_interrupt};
-use crate::bench::{report, scenario, table};
+use crate::bench::{plot, report, scenario, table};
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
 
@@ -51,6 +51,9 @@ pub fn run(_: &Global, args: &Args) -> Result<u8> {
     let json = report::json(&findings, &analysis, &lab.runtimes, rounds)?;
     drop(lab);
     report::write(&output, "report.json", &format!("{json:#}\n"))?;
+    for (name, picture) in plot::all(&findings, &analysis) {
+        report::write(&output, &name, &picture)?;
+    }
     super::print(&table::text(&findings, &analysis))?;
     let Some(old) = old else { return Ok(0) };
     let changes = compare::compare(&old.findings, &findings, &old.own, OWN);
