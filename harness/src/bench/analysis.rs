@@ -75,6 +75,9 @@ impl Analysis {
         let mut dice = Dice::new(1);
         let mut series: Vec<&Series> = findings.series.0.iter().collect();
         // In the order of the scenarios, measures and subjects; rounds begin with anyone.
+        let first = |scenario: &str, measure: &str| {
+            findings.series.0.iter().position(|one| one.scenario == scenario && one.measure == measure)
+        };
         series.sort_by_cached_key(|one| {
             let place = |found: Option<usize>| found.unwrap_or(usize::MAX);
             let subject = match one.subject.as_str() {
@@ -86,7 +89,7 @@ impl Analysis {
             (
                 place(SCENARIOS.iter().position(|scenario| scenario.name == one.scenario)),
                 place(MEASURES.iter().position(|measure| *measure == one.measure)),
-                findings.series.0.iter().position(|other| other.measure == one.measure),
+                first(&one.scenario, &one.measure),
                 subject,
                 one.subject.clone(),
             )

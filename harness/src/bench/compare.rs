@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::lab::Findings;
-use super::series::Series;
+use super::series::{PER_SECOND, Series};
 use super::stats::{Bootstrap, Dice, Estimate, mann_whitney};
 use super::table::interval;
 
@@ -82,7 +82,7 @@ fn change(
 /// so that more is always worse.
 fn relative(findings: &Findings, series: &Series, dice: &mut Dice) -> (Bootstrap, Vec<f64>) {
     let (mut times, _) = series.kept();
-    if series.unit != "ms" {
+    if series.unit == PER_SECOND {
         times = times.iter().map(|value| 1e3 / value).collect();
     }
     let median = Bootstrap::median(&times, dice);

@@ -13,7 +13,7 @@ use super::memory::Memory;
 use super::scenario::{Kind, Scenario};
 use super::series::Table;
 use super::stats::Dice;
-use super::subject::Runtime;
+use super::subject::{Runtime, adopt_orphans, reap};
 use super::timeline::Timeline;
 use super::{counts, memory, parallel, phases, rounds, start};
 use crate::error::{Error, Result};
@@ -69,6 +69,7 @@ impl Lab {
     /// Sets everything up.
     pub fn new(runtimes: &[(String, PathBuf)], seccomp: Option<Value>) -> Result<Self> {
         sys::catch_interrupts();
+        adopt_orphans()?;
         // As a shell has it: the runtimes inherit it.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let arena = Arena::enter()?;
@@ -117,6 +118,7 @@ impl Lab {
         };
         self.runtimes.iter().for_each(Runtime::clear);
         drop(company);
+        reap();
         done
     }
 
@@ -144,6 +146,7 @@ impl Drop for Lab {
             // The arena's file system goes with the namespace in any case.
             let _template_removed = own.call(&["cleanup"]);
         }
+        reap();
     }
 }
 

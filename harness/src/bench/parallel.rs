@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::lab::{Lab, check_interrupt};
 use super::quiet::Watch;
 use super::scenario::Scenario;
+use super::series::PER_SECOND;
 use super::subject::{Runtime, wait_for};
 use crate::error::{Error, Result};
 
@@ -45,7 +46,7 @@ pub fn run(lab: &mut Lab, scenario: &Scenario, count: usize, rounds: usize) -> R
             for (measure, work) in MEASURES {
                 match rate(lab, scenario, index, count, work) {
                     Ok((rate, noise)) if batch > 0 => {
-                        let series = lab.findings.series.entry(scenario.name, measure, &name, "1/s");
+                        let series = lab.findings.series.entry(scenario.name, measure, &name, PER_SECOND);
                         series.values.push(rate);
                         series.noise.push(noise);
                     }

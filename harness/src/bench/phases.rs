@@ -35,8 +35,13 @@ pub fn run(lab: &mut Lab, scenario: &Scenario, rounds: usize) -> Result<()> {
         if round < WARM_UP {
             continue;
         }
-        let mut push = |measure: &str, subject: &str, value: f64, noise: f64| {
-            let series = lab.findings.series.entry(scenario.name, measure, subject, "ms");
+        let mut push = |measure: &str, subject: &str, milliseconds: f64, noise: f64| {
+            // The whole in the unit of the floor, which it is compared with.
+            let (unit, value) = match measure {
+                "container" | "init" => ("ms", milliseconds),
+                _ => ("us", milliseconds * 1e3),
+            };
+            let series = lab.findings.series.entry(scenario.name, measure, subject, unit);
             series.values.push(value);
             series.noise.push(noise);
         };

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::quiet;
 use super::stats::{Bootstrap, Dice};
 
+/// Unit of a rate; every other unit is one of time.
+pub const PER_SECOND: &str = "1/s";
+
 /// The samples of one measure of one subject in one scenario.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Series {
@@ -15,7 +18,7 @@ pub struct Series {
     pub measure: String,
     /// Runtime, `floor` or `n0`.
     pub subject: String,
-    /// `ms`, or `1/s`.
+    /// `ms`, `us`, or [`PER_SECOND`].
     pub unit: String,
     /// The samples, in the order they were taken.
     pub values: Vec<f64>,

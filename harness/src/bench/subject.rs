@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use rustix::process::{Pid, PidfdFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions};
 
 use super::arena::Arena;
 use crate::error::{Context, Error, Result};
-use crate::process::wait_gone;
 use crate::sys::{self, Usage};
 
 /// A runtime.
@@ -123,11 +123,21 @@ fn text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| Error::file(path, "not UTF-8"))
 }
 
-/// Waits for the end of a process that is no child.
+/// Makes this process the parent of every container's, as a shim is: the host's process 1 may take
+/// its time, and dead processes that nobody has waited for weigh on those that come after.
+pub fn adopt_orphans() -> Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).host("prctl", "subreaper")
+}
+
+/// Waits for the end of a container's process.
 pub fn wait_for(pid: i32) -> Result<()> {
-    let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
-    match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(process) => wait_gone(process, None).map(drop),
-        Err(_) => Ok(()),
+    match rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
+        Ok(_) | Err(Errno::CHILD) => Ok(()),
+        Err(errno) => Err(errno).host("wait", pid),
     }
+}
+
+/// Waits for every orphan that has ended.
+pub fn reap() {
+    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
 }

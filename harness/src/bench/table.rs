@@ -37,9 +37,13 @@ fn ratios(analysis: &Analysis) -> String {
     }
     text = text.trim_end().to_owned() + "\n";
     for row in analysis.rows.iter().filter(|row| row.subject == analysis.own) {
+        let ratios = others.iter().map(|other| analysis.ratio(&row.scenario, &row.measure, other));
+        let ratios: Vec<Option<Estimate>> = ratios.collect();
+        if ratios.iter().all(Option::is_none) {
+            continue;
+        }
         let mut line = format!("  {:<14}{:<8}", row.scenario, row.measure);
-        for other in &others {
-            let ratio = analysis.ratio(&row.scenario, &row.measure, other);
+        for ratio in ratios {
             let _to_a_string = write!(line, "{:<22}", ratio.map_or_else(String::new, interval));
         }
         text += line.trim_end();
@@ -75,7 +79,7 @@ pub fn three(value: f64) -> String {
 
 fn times(analysis: &Analysis) -> String {
     let mut text = format!(
-        "\n  {:<14}{:<11}{:<10}{:<6}{:<24}{:>8}{:>9}{:>6}{:>10}\n",
+        "\n  {:<14}{:<15}{:<10}{:<6}{:<24}{:>8}{:>9}{:>6}{:>10}\n",
         "scenario", "measure", "subject", "unit", "median [95 %]", "p10", "p99", "n", "left out"
     );
     let mut before = "";
@@ -91,7 +95,7 @@ fn times(analysis: &Analysis) -> String {
 
 fn time(row: &Row) -> String {
     format!(
-        "  {:<14}{:<11}{:<10}{:<6}{:<24}{:>8}{:>9}{:>6}{:>8.0} %\n",
+        "  {:<14}{:<15}{:<10}{:<6}{:<24}{:>8}{:>9}{:>6}{:>8.0} %\n",
         row.scenario,
         row.measure,
         row.subject,
