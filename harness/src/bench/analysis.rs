@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::lab::Findings;
+use super::quiet::Kept;
 use super::scenario::SCENARIOS;
 use super::series::Series;
 use super::stats::{Bootstrap, Dice, Estimate, quantile, sorted};
@@ -27,6 +28,8 @@ pub struct Row {
     pub count: usize,
     /// Share left out.
     pub left_out: f64,
+    /// Share of those that count which is noisy.
+    pub noisy: f64,
 }
 
 /// The figures of a run.
@@ -45,18 +48,19 @@ pub const MEASURES: [&str; 7] = ["create", "start", "delete", "cycle", "run", "e
 
 impl Row {
     fn new(series: &Series, dice: &mut Dice) -> Self {
-        let (kept, left_out) = series.kept();
-        let ordered = sorted(&kept);
+        let Kept { values, left_out, noisy } = series.kept();
+        let ordered = sorted(&values);
         Self {
             scenario: series.scenario.clone(),
             measure: series.measure.clone(),
             subject: series.subject.clone(),
             unit: series.unit.clone(),
-            median: Bootstrap::median(&kept, dice),
+            median: Bootstrap::median(&values, dice),
             p10: quantile(&ordered, 0.1),
             p99: quantile(&ordered, 0.99),
-            count: kept.len(),
+            count: values.len(),
             left_out,
+            noisy,
         }
     }
 
@@ -64,7 +68,7 @@ impl Row {
         let Estimate { value, low, high } = self.median.estimate();
         json!({
             "unit": self.unit, "p10": self.p10, "p50": value, "p50_interval": [low, high], "p99": self.p99,
-            "samples": self.count, "left_out": self.left_out,
+            "samples": self.count, "left_out": self.left_out, "noisy": self.noisy,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::arena::{Arena, mount};
+use super::profile;
 use crate::error::{Context, Error, Result};
 use crate::launch::image::WITNESS;
 use crate::verb;
@@ -32,7 +33,7 @@ const IDS: (u32, u32) = (100_000, 65_536);
 pub struct Bundles {
     base: PathBuf,
     cgroup: String,
-    /// `linux.seccomp`, where there is a profile.
+    /// A profile, where there is one: an engine's, or `linux.seccomp`.
     seccomp: Option<Value>,
 }
 
@@ -66,7 +67,7 @@ impl Bundles {
         match variant {
             Variant::Default => {}
             Variant::Seccomp => match &self.seccomp {
-                Some(profile) => config["linux"]["seccomp"] = profile.clone(),
+                Some(profile) => config["linux"]["seccomp"] = profile::resolve(profile, &host(&config)),
                 None => return Err(Error::State("no profile: --seccomp FILE".into())),
             },
             Variant::HostCgroup => {
@@ -89,6 +90,19 @@ impl Bundles {
         let file = directory.join("config.json");
         std::fs::write(&file, config.to_string()).host("write", file.display())?;
         Ok(directory)
+    }
+}
+
+/// What a profile's conditions are about, for a container of this configuration.
+fn host(config: &Value) -> profile::Host<'_> {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let bounding = config["process"]["capabilities"]["bounding"].as_array().into_iter().flatten();
+    profile::Host {
+        arch: profile::ARCH.0,
+        kernel: (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)),
+        capabilities: bounding.filter_map(Value::as_str).collect(),
     }
 }
 

@@ -81,7 +81,7 @@ fn change(
 /// The median and the samples of a series in units of the floor. A rate becomes the time of one,
 /// so that more is always worse.
 fn relative(findings: &Findings, series: &Series, dice: &mut Dice) -> (Bootstrap, Vec<f64>) {
-    let (mut times, _) = series.kept();
+    let mut times = series.kept().values;
     if series.unit == PER_SECOND {
         times = times.iter().map(|value| 1e3 / value).collect();
     }

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod parallel;
 pub mod phases;
 pub mod plot;
+pub mod profile;
 pub mod quiet;
 pub mod report;
 pub mod rounds;

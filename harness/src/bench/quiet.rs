@@ -1,13 +1,15 @@
 //! Which samples are to be believed: those taken while nobody else wanted the processors.
 
+use super::stats::{quantile, sorted};
+
 /// Signs of others around a sample.
 pub struct Watch {
     runnable: f64,
     stalled: f64,
 }
 
-/// Noise up to here is quiet: nobody else runnable before or after, and no more of the time than
-/// this with a task waiting for a CPU in between.
+/// Noise is quiet up to here: nobody else runnable before, and no more of the time than this,
+/// beyond what the subject does to itself, with a task waiting for a CPU.
 const QUIET: f64 = 0.1;
 
 impl Watch {
@@ -16,12 +18,12 @@ impl Watch {
         Self { runnable: others(), stalled: pressure() }
     }
 
-    /// Looks after it. 0 is silence; 1 is one task that wanted to run all the time.
+    /// Looks after it: the tasks that were runnable before, and as a fraction the share of the time
+    /// in which some task waited for a CPU. The run queue afterwards says nothing: the container
+    /// that was just started may be in it.
     pub fn noise(self, milliseconds: f64) -> f64 {
-        // The counters first: the look at the run queue is a little work itself.
         let stalled = (pressure() - self.stalled).max(0.0) / 1e3;
-        let runnable = self.runnable.max(others());
-        runnable + if milliseconds > 0.0 { stalled / milliseconds } else { 0.0 }
+        self.runnable + if milliseconds > 0.0 { (stalled / milliseconds).min(0.99) } else { 0.0 }
     }
 }
 
@@ -44,17 +46,35 @@ fn pressure() -> f64 {
     total.and_then(|total| total.parse().ok()).unwrap_or(0.0)
 }
 
-/// The samples that count, and the share left out. Where more than half are noisy, the quieter
-/// half counts all the same.
-pub fn keep(values: &[f64], noise: &[f64]) -> (Vec<f64>, f64) {
+/// What is left of a list of samples.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Kept {
+    /// The samples that count.
+    pub values: Vec<f64>,
+    /// Share of all that was left out.
+    pub left_out: f64,
+    /// Share of those that count which is noisy all the same.
+    pub noisy: f64,
+}
+
+/// Leaves noisy samples out, but never more than half: of more, the quieter ones count.
+pub fn keep(values: &[f64], noise: &[f64]) -> Kept {
     let half = values.len().div_ceil(2);
-    let mut limits = noise.to_vec();
-    limits.sort_by(f64::total_cmp);
-    let limit = limits.get(half.saturating_sub(1)).copied().unwrap_or(0.0).max(QUIET);
+    // Processes of one runtime wait for each other's CPU, too: a quarter of the samples has no more
+    // than that.
+    let own: Vec<f64> = noise.iter().map(|noise| noise.fract()).collect();
+    let quiet = QUIET + quantile(&sorted(&own), 0.25);
+    let loudest = quantile(sorted(noise).get(..half).unwrap_or_default(), 1.0);
+    let limit = loudest.max(quiet);
     let mut pairs: Vec<(f64, f64)> = values.iter().copied().zip(noise.iter().copied()).collect();
     pairs.retain(|(_, noise)| *noise <= limit);
-    let left_out = 1.0 - pairs.len() as f64 / values.len().max(1) as f64;
-    (pairs.into_iter().map(|(value, _)| value).collect(), left_out)
+    let share = |part: usize, all: usize| part as f64 / all.max(1) as f64;
+    let noisy = pairs.iter().filter(|(_, noise)| *noise > quiet).count();
+    Kept {
+        left_out: 1.0 - share(pairs.len(), values.len()),
+        noisy: share(noisy, pairs.len()),
+        values: pairs.into_iter().map(|(value, _)| value).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -69,14 +89,20 @@ mod tests {
 
     #[test]
     fn noisy_samples_are_left_out() {
-        assert_eq!(keep(&[1.0, 2.0, 3.0, 4.0], &[0.0, 0.05, 1.0, 0.0]), (vec![1.0, 2.0, 4.0], 0.25));
+        let expected = Kept { values: vec![1.0, 2.0, 4.0], left_out: 0.25, noisy: 0.0 };
+        assert_eq!(keep(&[1.0, 2.0, 3.0, 4.0], &[0.0, 0.05, 1.0, 0.0]), expected);
     }
 
     #[test]
     fn half_stays_however_noisy() {
-        let (kept, left_out) = keep(&[1.0, 2.0, 3.0, 4.0], &[2.0, 1.0, 3.0, 1.5]);
-        assert_eq!(kept, [2.0, 4.0]);
-        assert!((left_out - 0.5).abs() < 1e-9);
-        assert_eq!(keep(&[], &[]).0.len(), 0);
+        let expected = Kept { values: vec![2.0, 4.0], left_out: 0.5, noisy: 1.0 };
+        assert_eq!(keep(&[1.0, 2.0, 3.0, 4.0], &[2.0, 1.0, 3.0, 1.5]), expected);
+        assert!(keep(&[], &[]).values.is_empty());
+    }
+
+    #[test]
+    fn what_a_runtime_does_to_itself_is_not_noise() {
+        let kept = keep(&[1.0, 2.0, 3.0, 4.0], &[0.3, 0.35, 0.32, 1.3]);
+        assert_eq!(kept, Kept { values: vec![1.0, 2.0, 3.0], left_out: 0.25, noisy: 0.0 });
     }
 }

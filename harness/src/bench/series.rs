@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quiet;
+use super::quiet::{self, Kept};
 use super::stats::{Bootstrap, Dice};
 
 /// Unit of a rate; every other unit is one of time.
@@ -33,14 +33,14 @@ pub struct Series {
 }
 
 impl Series {
-    /// The samples that count, and the share left out.
-    pub fn kept(&self) -> (Vec<f64>, f64) {
+    /// The samples that count.
+    pub fn kept(&self) -> Kept {
         quiet::keep(&self.values, &self.noise)
     }
 
     /// The median of the samples that count.
     pub fn median(&self, dice: &mut Dice) -> Bootstrap {
-        Bootstrap::median(&self.kept().0, dice)
+        Bootstrap::median(&self.kept().values, dice)
     }
 }
 

@@ -79,8 +79,8 @@ pub fn three(value: f64) -> String {
 
 fn times(analysis: &Analysis) -> String {
     let mut text = format!(
-        "\n  {:<14}{:<15}{:<10}{:<6}{:<24}{:>8}{:>9}{:>6}{:>10}\n",
-        "scenario", "measure", "subject", "unit", "median [95 %]", "p10", "p99", "n", "left out"
+        "\n  {:<14}{:<15}{:<10}{:<6}{:<24}{:>8}{:>9}{:>6}{:>10}{:>8}\n",
+        "scenario", "measure", "subject", "unit", "median [95 %]", "p10", "p99", "n", "left out", "noisy"
     );
     let mut before = "";
     for row in &analysis.rows {
@@ -95,7 +95,7 @@ fn times(analysis: &Analysis) -> String {
 
 fn time(row: &Row) -> String {
     format!(
-        "  {:<14}{:<15}{:<10}{:<6}{:<24}{:>8}{:>9}{:>6}{:>8.0} %\n",
+        "  {:<14}{:<15}{:<10}{:<6}{:<24}{:>8}{:>9}{:>6}{:>8.0} %{:>6.0} %\n",
         row.scenario,
         row.measure,
         row.subject,
@@ -104,7 +104,8 @@ fn time(row: &Row) -> String {
         three(row.p10),
         three(row.p99),
         row.count,
-        100.0 * row.left_out
+        100.0 * row.left_out,
+        100.0 * row.noisy
     )
 }
 

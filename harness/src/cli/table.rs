@@ -164,7 +164,7 @@ pub const VERBS: &[Verb] = &[
                 "seccomp",
                 None,
                 "FILE",
-                "profile of the seccomp scenario (conformance/seccomp/docker.json)",
+                "an engine's profile, or linux.seccomp (default: conformance/seccomp/docker.json)",
             ),
             option("compare", None, "FILE", "tell changes from noise against an earlier report.json"),
             option("output", None, "DIR", "where report and pictures go (default: target/bench)"),

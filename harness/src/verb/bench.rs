@@ -107,7 +107,7 @@ fn is_name(name: &str) -> bool {
         && !["n0", "floor"].contains(&name)
 }
 
-/// `linux.seccomp` from a file. Only the default one may be missing.
+/// A seccomp profile from a file, an engine's or `linux.seccomp`. Only the default one may be missing.
 fn profile(args: &Args) -> Result<Option<Value>> {
     let given = args.value("seccomp").map(Path::new);
     let path = given.unwrap_or(Path::new(PROFILE));

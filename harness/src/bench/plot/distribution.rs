@@ -56,7 +56,7 @@ pub fn draw(findings: &Findings, analysis: &Analysis) -> String {
 fn strips(findings: &Findings, analysis: &Analysis, scenario: &str, measure: &str) -> Vec<Strip> {
     let rows = analysis.rows.iter().filter(|row| row.scenario == scenario && row.measure == measure);
     rows.filter_map(|row| {
-        let (values, _) = findings.series.get(scenario, measure, &row.subject)?.kept();
+        let values = findings.series.get(scenario, measure, &row.subject)?.kept().values;
         Some(Strip { subject: row.subject.clone(), values })
     })
     .collect()
