@@ -10,7 +10,8 @@ use crate::sys::arena::{Arena, Full};
 use crate::wire::message;
 
 message! {
-    /// The configuration of a standard init.
+    /// The configuration of an init of either type; setns reads `parent`, `page`, `timing`,
+    /// `namespaces`, `keyring`, `terminal`, `labels`, `process` and the sections.
     pub struct InitConfig<'a> {
         /// Inherited pidfd of the harness: parent check, and the network namespace to join.
         pub parent: i32,
@@ -18,8 +19,18 @@ message! {
         pub page: i32,
         /// Stamp every phase with CLOCK_MONOTONIC in the shared page: one system call each.
         pub timing: bool,
+        /// A Filter frame follows this one.
+        pub filter: bool,
+        /// A Netlink frame follows, after the filter.
+        pub netlink: bool,
+        /// Namespaces that init enters itself, before anything else.
+        pub namespaces: Namespaces<'a>,
         /// Name of the session keyring (`_ses.<id>`); empty: keep the caller's.
         pub keyring: &'a CStr,
+        /// The terminal of the process.
+        pub terminal: Terminal,
+        /// Labels of the security modules.
+        pub labels: Labels<'a>,
         /// The root file system.
         pub root: Root<'a>,
         /// Network namespace.
@@ -32,6 +43,8 @@ message! {
         pub devices: &'a [Device<'a>],
         /// Symbolic links, made after the devices; one that exists is left alone.
         pub links: &'a [Link<'a>],
+        /// Send procHooks before the switch to the new root, and wait for procResume.
+        pub hooks: bool,
         /// sethostname(2); empty: leave.
         pub hostname: &'a CStr,
         /// setdomainname(2); empty: leave.
@@ -44,15 +57,75 @@ message! {
 }
 
 message! {
+    /// Namespaces that init enters itself: those whose entry needs a process of its own memory, or
+    /// one after the other has joined. Joined first, in the order given, then unshared.
+    pub struct Namespaces<'a> {
+        /// Namespaces to join.
+        pub join: &'a [Join],
+        /// `CLONE_NEW*` flags for unshare(2). With `CLONE_NEWUSER` or `CLONE_NEWTIME` init sends
+        /// procMaps and waits for procMapped: the harness writes id maps and time offsets.
+        pub unshare: u64,
+        /// Go on in a child (`CLONE_PARENT`): a pid or time namespace holds only what is cloned
+        /// after it was entered. The kernel stores the child's pid in the shared page.
+        pub spawn: bool,
+    }
+}
+
+message! {
+    /// A namespace to join.
+    pub struct Join {
+        /// Inherited descriptor: a namespace's file, or a pidfd.
+        pub fd: i32,
+        /// `CLONE_NEW*` flags: the kind of the file, or what to take from the pidfd's process.
+        pub kind: u64,
+    }
+}
+
+message! {
+    /// The terminal of the process. Init sends its master with a procConsole frame.
+    pub struct Terminal {
+        /// Open one in the container's own devpts.
+        pub open: bool,
+        /// Bind it over /dev/console.
+        pub console: bool,
+        /// Rows; 0 with `columns` 0: the kernel's default.
+        pub rows: u32,
+        /// Columns.
+        pub columns: u32,
+    }
+}
+
+message! {
+    /// Labels of the security modules; empty: leave.
+    pub struct Labels<'a> {
+        /// `AppArmor` profile of the process.
+        pub apparmor: &'a CStr,
+        /// `SELinux` label of the process, and of its session keyring.
+        pub selinux: &'a CStr,
+    }
+}
+
+/// How init leaves the old root.
+pub mod switch {
+    /// The container's root is stacked over that of the template mount namespace, which is empty.
+    pub const STACK: u32 = 0;
+    /// pivot_root(2).
+    pub const PIVOT: u32 = 1;
+    /// Moved over `/`, then chroot(2): for hosts whose root cannot be pivoted (initramfs).
+    pub const MOVE: u32 = 2;
+    /// chroot(2) alone: the container has no mount namespace of its own.
+    pub const CHROOT: u32 = 3;
+}
+
+message! {
     /// The root file system.
     pub struct Root<'a> {
         /// Detached tree of the root file system (open_tree(2)); absent: init opens `path`.
         pub tree: Option<i32>,
         /// Where it lies in the mount namespace that init starts in.
         pub path: &'a CStr,
-        /// Whether to leave the old root by pivot_root(2). Otherwise init is in the template mount
-        /// namespace, whose root is empty, and stacks the container's root over it.
-        pub pivot: bool,
+        /// How to leave the old root: a number of [`switch`].
+        pub switch: u32,
         /// `MS_PRIVATE`, `MS_SLAVE` …: propagation of the root mount; 0: private.
         pub propagation: u64,
         /// Read-only root.
@@ -101,6 +174,12 @@ message! {
         pub set: u64,
         /// `MOUNT_ATTR_*` to clear (bind).
         pub clear: u64,
+        /// `MOUNT_ATTR_*` to set on the mount and all below it.
+        pub set_all: u64,
+        /// `MOUNT_ATTR_*` to clear on the mount and all below it.
+        pub clear_all: u64,
+        /// Copy what the target holds into the new mount (`tmpcopyup`).
+        pub copy_up: bool,
         /// Propagation of the mount, recursively; 0: private.
         pub propagation: u64,
         /// Made read-only after everything below it has been mounted and made.
@@ -186,6 +265,28 @@ message! {
         pub oom_score_adj: Option<i32>,
         /// Parent-death signal of the process; 0: none.
         pub parent_death_signal: u32,
+        /// Add `HOME` from the container's /etc/passwd, or `/`.
+        pub home: bool,
+        /// Add `LISTEN_PID`, the process's own pid.
+        pub listen_pid: bool,
+        /// How many descriptors from 3 up the process keeps.
+        pub preserve: u32,
+        /// personality(2), plus 1; 0: leave.
+        pub personality: u64,
+        /// Memory policy.
+        pub memory_policy: MemoryPolicy,
+    }
+}
+
+message! {
+    /// Arguments of `set_mempolicy(2)`.
+    pub struct MemoryPolicy {
+        /// Whether to set one.
+        pub set: bool,
+        /// `MPOL_*` with mode flags.
+        pub mode: u32,
+        /// Nodes 0 to 63, a bit each.
+        pub nodes: u64,
     }
 }
 
@@ -230,7 +331,7 @@ message! {
 message! {
     /// Body of a Sync frame. `type` is a word of Rust, hence the name.
     pub struct Sync<'a> {
-        /// `procReady`, `procRun`, `procNetwork`, `procDone`.
+        /// One of the `PROC_*` words.
         pub step: &'a CStr,
     }
 }
@@ -249,6 +350,16 @@ message! {
     }
 }
 
+/// Init has unshared a user or time namespace and waits for procMapped.
+pub const PROC_MAPS: &CStr = c"procMaps";
+/// Id maps and time offsets are written.
+pub const PROC_MAPPED: &CStr = c"procMapped";
+/// The container is set up as far as hooks may see it; init waits for procResume.
+pub const PROC_HOOKS: &CStr = c"procHooks";
+/// The hooks have run.
+pub const PROC_RESUME: &CStr = c"procResume";
+/// The terminal's master comes with this frame (SCM_RIGHTS).
+pub const PROC_CONSOLE: &CStr = c"procConsole";
 /// Init has done all that needs the harness's help and waits for procRun.
 pub const PROC_READY: &CStr = c"procReady";
 /// The state is stored, init may finish.

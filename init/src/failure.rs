@@ -82,6 +82,16 @@ codes! {
         Seal = 22, "seal";
         /// execve.
         Exec = 23, "exec";
+        /// Namespaces that init enters itself.
+        Namespaces = 24, "namespaces";
+        /// procHooks sent, procResume awaited.
+        Hooks = 25, "hooks";
+        /// `AppArmor` profile.
+        AppArmor = 26, "apparmor";
+        /// `SELinux` label.
+        Label = 27, "label";
+        /// Seccomp filter.
+        Seccomp = 28, "seccomp";
     }
 }
 
@@ -202,6 +212,24 @@ codes! {
         JoinCgroup = 56, "join cgroup";
         /// prctl(2) PR_SET_DUMPABLE.
         Dumpable = 57, "set dumpable";
+        /// sendmsg(2) of a descriptor.
+        SendFd = 58, "send descriptor";
+        /// A netlink request; the path is its number, counted from 1.
+        Netlink = 59, "netlink request";
+        /// A label of a security module was read back and is another one.
+        VerifyLabel = 60, "verify label";
+        /// seccomp(2).
+        Seccomp = 61, "seccomp";
+        /// The filter's section does not follow PROTOCOL.md.
+        Filter = 62, "filter section";
+        /// personality(2).
+        Personality = 63, "personality";
+        /// set_mempolicy(2).
+        Mempolicy = 64, "set_mempolicy";
+        /// The interpreter of a script, or the loader of a program, is missing.
+        Interpreter = 65, "interpreter";
+        /// Contents of a directory were copied (`tmpcopyup`).
+        CopyUp = 66, "copy up";
     }
 }
 

@@ -12,6 +12,7 @@ pub mod failure;
 mod path;
 pub mod phase;
 mod procfs;
+pub mod setns;
 pub mod standard;
 pub mod sys;
 pub mod wire;
@@ -19,13 +20,14 @@ pub mod wire;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::umask;
 
 use config::{ConfigFd, InitConfig};
 use failure::{At, Fault, Op, Phase};
 use phase::gate::Spent;
+use phase::seccomp::Filter;
 use sys::arena::Arena;
 use sys::boot::{Boot, Memory};
 use sys::page::Page;
@@ -34,7 +36,7 @@ use wire::{BadHeader, HEADER_LENGTH, Header, Kind, MAX_CONFIG};
 /// What init was started with, and how far it has come.
 pub struct Bootstrap {
     socket: i32,
-    fifo: OwnedFd,
+    fifo: Option<OwnedFd>,
     page: Option<&'static Page>,
     timing: bool,
     phase: Phase,
@@ -46,6 +48,8 @@ pub struct Bootstrap {
 pub enum InitType {
     /// A new container.
     Standard,
+    /// One more process in a container that exists.
+    Setns,
 }
 
 impl Bootstrap {
@@ -80,9 +84,11 @@ pub fn start_initialization(mut boot: Boot, memory: Memory) -> i32 {
     };
     let spent =
         Spent { image: memory.image, memory: [addresses(memory.arena), addresses(memory.message), 0..0] };
-    let fault = match receive(&mut init, memory.arena, memory.message) {
-        Ok((config, arena)) => match boot.init_type {
-            InitType::Standard => standard::init(&mut init, &config, &arena, &Arena::new(memory.rest), spent),
+    let rest = Arena::new(memory.rest);
+    let fault = match receive(&mut init, memory.arena, memory.message, &rest) {
+        Ok((config, sections, arena)) => match boot.init_type {
+            InitType::Standard => standard::init(&mut init, &config, sections, &arena, &rest, spent),
+            InitType::Setns => setns::init(&mut init, &config, sections, &arena),
         },
         Err(fault) => fault,
     };
@@ -103,36 +109,49 @@ fn bootstrap(boot: &mut Boot) -> Result<Bootstrap, Fault<'static>> {
         return Err(Fault::check(Op::Secure, c""));
     }
     let socket = boot.number(c"_LIBCONTAINER_INITPIPE")?;
-    let state = sys::adopt(boot.number(c"_LIBCONTAINER_STATEDIR")?);
     boot.init_type = match boot.value(c"_LIBCONTAINER_INITTYPE") {
         Some(b"standard") => InitType::Standard,
+        Some(b"setns") => InitType::Setns,
         _ => return Err(Fault::check(Op::Environment, c"_LIBCONTAINER_INITTYPE")),
+    };
+    let state = match boot.init_type {
+        InitType::Standard => Some(sys::adopt(boot.number(c"_LIBCONTAINER_STATEDIR")?)),
+        InitType::Setns => None,
     };
     boot.clear_environment();
     sys::unblock_signals().at(Op::Sigprocmask, c"")?;
     // Modes of what init makes are exact; the process's own umask comes with its ids.
     umask(Mode::empty());
     // The state directory is the host's: its one file is opened as a handle, then it is closed.
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fifo = rustix::fs::openat(&state, phase::gate::EXEC_FIFO, flags, Mode::empty())
-        .at(Op::Open, phase::gate::EXEC_FIFO)?;
+    let fifo = state.map(|state| {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&state, phase::gate::EXEC_FIFO, flags, Mode::empty())
+            .at(Op::Open, phase::gate::EXEC_FIFO)
+    });
+    let fifo = fifo.transpose()?;
     Ok(Bootstrap { socket, fifo, page: None, timing: false, phase: Phase::Config, gate: None })
 }
 
-/// Reads the configuration into an arena of its size and maps the shared page.
+/// What comes after the configuration, raw.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sections<'a> {
+    /// The seccomp filter.
+    pub filter: Option<Filter<'a>>,
+    /// Netlink requests.
+    pub netlink: &'a [u8],
+}
+
+/// Reads the configuration into an arena of its size and maps the shared page. The filter goes to
+/// `rest`: it is needed after the gate.
 #[inline(never)]
 fn receive(
     init: &mut Bootstrap,
     memory: &'static mut [MaybeUninit<u8>],
     message: &'static mut [u8],
-) -> Result<(InitConfig<'static>, Arena<'static>), Fault<'static>> {
+    rest: &Arena<'static>,
+) -> Result<(InitConfig<'static>, Sections<'static>, Arena<'static>), Fault<'static>> {
     let socket = sys::descriptor(init.socket);
-    let mut header = [0; HEADER_LENGTH];
-    phase::ready::receive(socket, &mut header).at(Op::Read, c"header")?;
-    let header = Header::decode(header).map_err(|bad| match bad {
-        BadHeader::Version(_) => Fault::check(Op::Frame, c"version"),
-        _ => Fault::check(Op::Frame, c"header"),
-    })?;
+    let header = next_header(socket)?;
     let body = message.get_mut(..header.length as usize).ok_or(Fault::check(Op::Frame, c"length"))?;
     phase::ready::receive(socket, body).at(Op::Read, c"config")?;
     let (arena, body) = match header.kind {
@@ -145,7 +164,39 @@ fn receive(
     init.page = Some(sys::map_page(&page).at(Op::Mmap, c"page")?);
     init.timing = config.timing;
     init.enter(Phase::Config);
-    Ok((config, arena))
+    let mut sections = Sections::default();
+    if config.filter {
+        let section = section(socket, Kind::Filter, rest)?;
+        sections.filter = Some(Filter::parse(section).ok_or(Fault::check(Op::Filter, c""))?);
+    }
+    if config.netlink {
+        sections.netlink = section(socket, Kind::Netlink, &arena)?;
+    }
+    Ok((config, sections, arena))
+}
+
+fn next_header(socket: BorrowedFd<'_>) -> Result<Header, Fault<'static>> {
+    let mut header = [0; HEADER_LENGTH];
+    phase::ready::receive(socket, &mut header).at(Op::Read, c"header")?;
+    Header::decode(header).map_err(|bad| match bad {
+        BadHeader::Version(_) => Fault::check(Op::Frame, c"version"),
+        _ => Fault::check(Op::Frame, c"header"),
+    })
+}
+
+/// Reads a raw frame of `kind`.
+fn section(
+    socket: BorrowedFd<'_>,
+    kind: Kind,
+    arena: &Arena<'static>,
+) -> Result<&'static [u8], Fault<'static>> {
+    let header = next_header(socket)?;
+    if header.kind != kind {
+        return Err(Fault::check(Op::Frame, c"kind"));
+    }
+    let body = arena.bytes(header.length as usize).map_err(|_| Fault::check(Op::Memory, c"section"))?;
+    phase::ready::receive(socket, body).at(Op::Read, c"section")?;
+    Ok(body)
 }
 
 /// A configuration too long for the socket: a memfd that nobody can change any more, and an arena
@@ -180,10 +231,15 @@ fn malformed(bad: wire::Malformed, arena: &Arena<'static>) -> Fault<'static> {
 
 /// Without a socket the terminal is all there is: somebody has started init by hand.
 fn complain(fault: &Fault<'_>) -> i32 {
-    let parts: [&[u8]; 5] = [
+    // No table of names for the one message that init prints itself.
+    let what: &[u8] = match fault.op {
+        Op::Environment => b"environment: ",
+        Op::Secure => b"secure execution",
+        _ => b"set-up: ",
+    };
+    let parts: [&[u8]; 4] = [
         b"init: ",
-        fault.op.name().as_bytes(),
-        b": ",
+        what,
         fault.path.to_bytes(),
         b": to be started by a container runtime (PROTOCOL.md)\n",
     ];

@@ -51,6 +51,18 @@ pub fn resolve_real(root: impl AsFd, path: &CStr, flags: OFlags) -> Result<Owned
     openat2(root, path, flags | OFlags::PATH, inside)
 }
 
+/// Opens for input and output what [`resolve_real`] finds.
+pub fn open_real(root: impl AsFd, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    openat2(root, path, flags, inside)
+}
+
+/// Opens a file of the image for reading, without waiting and without taking a terminal.
+pub fn read_inside(root: impl AsFd, path: &CStr) -> Result<OwnedFd> {
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, inside)
+}
+
 /// Opens below a directory without leaving its mount and without magic links: for procfs.
 pub fn beneath(directory: impl AsFd, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
     let inside = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;

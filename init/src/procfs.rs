@@ -1,5 +1,5 @@
 //! Init's own procfs: made in the container's pid namespace before the first mount of the image,
-//! so nobody can have put anything over it.
+//! so nobody can have put anything over it; or, in a container that runs, the one it has, proved.
 
 use core::ffi::CStr;
 
@@ -23,6 +23,21 @@ impl Procfs {
             return Err(Fault::check(Op::VerifyInode, c"/proc"));
         }
         Ok(Self(mount))
+    }
+
+    /// The procfs of a container that runs; a new one where it has none. That it is a procfs and
+    /// whole is proved, and nothing mounted over its files is passed: `self` is this process.
+    pub fn of_container(root: impl AsFd) -> Result<Self, Fault<'static>> {
+        /// Inode of a procfs's root (`PROC_ROOT_INO`).
+        const ROOT: u64 = 1;
+        if let Ok(found) = path::resolve_real(root, c"/proc", OFlags::DIRECTORY) {
+            let system = rustix::fs::fstatfs(&found).at(Op::Stat, c"/proc")?;
+            let top = path::entry(&found, c"").at(Op::Stat, c"/proc")?.stx_ino == ROOT;
+            if top && system.f_type == rustix::fs::PROC_SUPER_MAGIC {
+                return Ok(Self(found));
+            }
+        }
+        Self::new(&[], MountAttrFlags::empty())
     }
 
     /// Opens a file by its path below the mount.

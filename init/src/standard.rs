@@ -5,16 +5,18 @@ use core::ffi::{CStr, c_char};
 
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 
-use crate::Bootstrap;
-use crate::config::{InitConfig, PROC_DONE, PROC_NETWORK, PROC_READY, PROC_RUN, Process};
+use crate::config::{
+    InitConfig, PROC_DONE, PROC_HOOKS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN, Process,
+};
 use crate::failure::{Fault, Op, Phase};
 use crate::phase::gate::Spent;
 use crate::phase::{
-    console, devices, exec, finalize, gate, identity, keyring, links, lookpath, mounts, network, parent,
-    paths, pivot, process, ready, rootfs, seal, sysctl,
+    console, devices, environment, exec, finalize, gate, identity, keyring, label, links, lookpath, mounts,
+    namespaces, network, parent, paths, pivot, process, ready, rootfs, seal, sysctl,
 };
 use crate::sys::arena::{Arena, Full};
 use crate::sys::descriptor;
+use crate::{Bootstrap, Sections};
 
 /// Sets the container up, tells the harness, waits for `start` and becomes the process. Returns
 /// only on failure.
@@ -24,13 +26,14 @@ use crate::sys::descriptor;
 pub(crate) fn init<'a>(
     init: &mut Bootstrap,
     config: &InitConfig<'a>,
+    sections: Sections<'a>,
     arena: &Arena<'a>,
     rest: &Arena<'a>,
     spent: Spent,
 ) -> Fault<'a> {
-    let prepared = prepare(init, config, arena).and_then(|prepared| keep(init, prepared, arena, rest, spent));
-    match prepared {
-        Ok(kept) => start(init, &kept),
+    let prepared = prepare(init, config, sections, arena);
+    match prepared.and_then(|prepared| keep(init, prepared, arena, rest, spent)) {
+        Ok(kept) => start(init, &kept, rest),
         Err(fault) => fault,
     }
 }
@@ -41,6 +44,8 @@ struct Prepared<'a> {
     process: Process<'a>,
     procfs: mounts::Handle,
     status: OwnedFd,
+    fifo: OwnedFd,
+    filter: exec::Pending<'a>,
 }
 
 /// What `start` needs once the gate is open.
@@ -51,6 +56,8 @@ struct Kept<'a> {
     process: Process<'a>,
     procfs: mounts::Handle,
     status: OwnedFd,
+    fifo: OwnedFd,
+    filter: exec::Pending<'a>,
     spent: Spent,
 }
 
@@ -59,11 +66,19 @@ struct Kept<'a> {
 fn prepare<'a>(
     init: &mut Bootstrap,
     config: &InitConfig<'a>,
+    sections: Sections<'a>,
     arena: &Arena<'a>,
 ) -> Result<Prepared<'a>, Fault<'a>> {
     let plan = &config.process;
     let socket = descriptor(init.socket);
     let harness = descriptor(config.parent);
+    let filter = exec::Pending::new(sections.filter, plan);
+
+    // Before everything else: a pid namespace holds only what is made after it was entered.
+    if namespaces::any(&config.namespaces) {
+        init.enter(Phase::Namespaces);
+        namespaces::enter(&config.namespaces, socket, init.page)?;
+    }
 
     // First of all: should the harness die from here on, so does init.
     init.enter(Phase::Parent);
@@ -73,7 +88,7 @@ fn prepare<'a>(
     // Before anything of the image is touched, so that no key of the caller's session is in reach.
     init.enter(Phase::Keyring);
     if !config.keyring.is_empty() {
-        keyring::join(config.keyring)?;
+        keyring::join(config.keyring, true)?;
     }
 
     // A session of its own even without a terminal: nothing can type into the caller's.
@@ -96,6 +111,12 @@ fn prepare<'a>(
     init.enter(Phase::Links);
     links::make(root.as_fd(), config.links)?;
 
+    // After /dev/pts is mounted, which the terminal must come from, and before hooks may look.
+    if config.terminal.open {
+        init.enter(Phase::Console);
+        console::open(root.as_fd(), config.terminal, socket)?;
+    }
+
     // On the fast path init is in its root already, so paths on procfs need not wait either.
     let mut masks = paths::Masks::default();
     init.enter(Phase::ReadonlyPaths);
@@ -112,21 +133,38 @@ fn prepare<'a>(
     if config.network.loopback {
         network::loopback()?;
     }
+    // A route needs a device that is up.
+    network::configure(sections.netlink, arena)?;
 
     // The rest of the mounts, in the order of the configuration.
     init.enter(Phase::Mounts);
     mounts::apply(root.as_fd(), config.late.mounts, &mut procfs, &mut sealed)?;
 
+    // The container is as hooks may see it, and the host's paths are still there for theirs.
+    if config.hooks {
+        init.enter(Phase::Hooks);
+        ready::send(socket, PROC_HOOKS)?;
+        ready::wait(socket, PROC_RESUME)?;
+    }
+
     // After the mounts: sources are paths of the old root where the harness cannot clone them.
     init.enter(Phase::Pivot);
-    if config.root.pivot {
-        pivot::switch(root.as_fd())?;
-    }
+    pivot::switch(root.as_fd(), config.root.switch)?;
 
     // Any time in the new UTS namespace.
     init.enter(Phase::Identity);
     identity::hostname(config.hostname)?;
     identity::domainname(config.domainname)?;
+
+    // Before paths of procfs are covered; both take effect at the execve.
+    if !config.labels.apparmor.is_empty() {
+        init.enter(Phase::AppArmor);
+        label::apparmor(&procfs.mount, config.labels.apparmor)?;
+    }
+    if !config.labels.selinux.is_empty() {
+        init.enter(Phase::Label);
+        label::selinux(&procfs.mount, config.labels.selinux)?;
+    }
 
     // Before /proc/sys becomes read-only, after the network namespace whose parameters these may be.
     init.enter(Phase::Sysctl);
@@ -143,6 +181,7 @@ fn prepare<'a>(
     // While init may still raise or lower the score, and before credentials change.
     init.enter(Phase::Process);
     process::oom_score_adj(&procfs.mount, plan)?;
+    process::domains(plan)?;
     process::no_new_privs(plan)?;
 
     // All that needs the harness is done: it raises hard limits and stores the state.
@@ -156,9 +195,9 @@ fn prepare<'a>(
     // Last of the mounts: nothing is made in the image any more.
     init.enter(Phase::Readonly);
     mounts::seal(sealed)?;
-    rootfs::seal(&root, config.root.readonly)?;
+    rootfs::seal(&root, &config.root)?;
     init.enter(Phase::Finalize);
-    finalize::identity(plan)?;
+    finalize::identity(plan, filter.more())?;
 
     // The credentials' change has cleared the parent-death signal, so it was armed anew; the
     // parent may have died in between.
@@ -169,14 +208,17 @@ fn prepare<'a>(
     init.enter(Phase::LookPath);
     let first = plan.args.first().ok_or(Fault::check(Op::LookPath, c""))?;
     let path = lookpath::find(arena, first, plan.env)?;
+    filter.foresee(arena, path)?;
+    let process = Process { env: environment::complete(plan, root.as_fd(), arena)?, ..*plan };
 
     // Nothing of the host may be open while the container is `created`.
     let status = seal::open_status(&procfs.mount)?;
-    let keep = [init.socket, init.fifo.as_raw_fd(), procfs.mount.as_fd().as_raw_fd(), status.as_raw_fd()];
-    seal::close_all_but(&mut { keep })?;
+    let fifo = init.fifo.take().ok_or(Fault::check(Op::Open, gate::EXEC_FIFO))?;
+    let keep = [init.socket, fifo.as_raw_fd(), procfs.mount.as_fd().as_raw_fd(), status.as_raw_fd()];
+    seal::close_all_but(plan.preserve, &mut { keep })?;
     core::mem::forget(root);
 
-    Ok(Prepared { path, process: *plan, procfs, status })
+    Ok(Prepared { path, process, procfs, status, fifo, filter })
 }
 
 /// Copies what is needed after the gate and tells the harness that the container is created.
@@ -188,25 +230,22 @@ fn keep<'a>(
     rest: &Arena<'a>,
     mut spent: Spent,
 ) -> Result<Kept<'a>, Fault<'a>> {
-    let Prepared { path, process, procfs, status } = prepared;
+    let Prepared { path, process, procfs, status, fifo, filter } = prepared;
     let full = |Full| Fault::check(Op::Memory, c"");
-    let vectors = |arena: &Arena<'a>, process: &Process<'a>| {
-        Ok((arena.pointers(process.args)?, arena.pointers(process.env)?))
-    };
     let apart = || -> Result<_, Full> {
         let (path, process) = (rest.copy(path)?, process.copy(rest)?);
-        Ok((path, process, vectors(rest, &process)?))
+        Ok((path, process, exec::vectors(rest, &process)?))
     };
     let (path, process, (argv, envp)) = match apart() {
         Ok(apart) => apart,
         // Too much to keep apart: then all of it stays.
         Err(Full) => {
             spent.memory = [0..0, 0..0, 0..0];
-            (path, process, vectors(arena, &process).map_err(full)?)
+            (path, process, exec::vectors(arena, &process).map_err(full)?)
         }
     };
     spent.memory[2] = rest.unused();
-    let kept = Kept { path, argv, envp, process, procfs, status, spent };
+    let kept = Kept { path, argv, envp, process, procfs, status, fifo, filter, spent };
 
     // From here on the container may outlive its runtime.
     parent::restore(kept.process.parent_death_signal)?;
@@ -215,9 +254,12 @@ fn keep<'a>(
 }
 
 /// From `created` to the process.
-fn start<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Fault<'a> {
+fn start<'a>(init: &mut Bootstrap, kept: &Kept<'a>, rest: &Arena<'a>) -> Fault<'a> {
     match released(init, kept) {
-        Ok(()) => exec::exec(kept.path, kept.argv, kept.envp),
+        Ok(()) => {
+            let program = exec::Program { path: kept.path, argv: kept.argv, envp: kept.envp };
+            exec::exec(&program, kept.filter, &kept.process, init.page, rest)
+        }
         Err(fault) => fault,
     }
 }
@@ -226,7 +268,7 @@ fn released<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Result<(), Fault<'a>> 
     // The harness has heard Done; the socket would be a descriptor of the host.
     init.close_socket();
     init.enter(Phase::Gate);
-    let fifo = gate::wait(&kept.procfs.mount, &init.fifo, &kept.spent)?;
+    let fifo = gate::wait(&kept.procfs.mount, &kept.fifo, &kept.spent)?;
     init.gate = Some(fifo);
 
     // A low limit on descriptors would have stopped the gate from being opened.
@@ -235,8 +277,9 @@ fn released<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Result<(), Fault<'a>> 
     // Permitted and inheritable set are final, which the ambient one must be part of.
     seal::raise_ambient(kept.process.capabilities.ambient)?;
     // Last: what the kernel says must be what was asked for.
-    seal::read_back(&kept.status, &kept.process)?;
-    seal::close_all_but(&mut [init.gate.as_ref().map_or(-1, AsRawFd::as_raw_fd)])?;
+    seal::read_back(&kept.status, &kept.process, kept.filter.more())?;
+    let gate = init.gate.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    seal::close_all_but(kept.process.preserve, &mut [gate])?;
     init.enter(Phase::Exec);
     Ok(())
 }

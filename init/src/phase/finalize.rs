@@ -25,8 +25,9 @@ pub fn working_directory<'a>(root: BorrowedFd<'_>, process: &Process<'a>) -> Res
     }
 }
 
-/// Everything from the bounding set to the final capabilities.
-pub fn identity<'a>(process: &Process<'a>) -> Result<(), Fault<'a>> {
+/// Everything from the bounding set to the final capabilities; `more` are kept on top of these until
+/// the filter is loaded ([`capabilities`] ends that).
+pub fn identity<'a>(process: &Process<'a>, more: u64) -> Result<(), Fault<'a>> {
     drop_bounding(process.capabilities.bounding)?;
     // Ids other than 0 would take the permitted set with them (capabilities(7)).
     rustix::thread::set_keep_capabilities(true).at(Op::Prctl, c"PR_SET_KEEPCAPS")?;
@@ -48,7 +49,7 @@ pub fn identity<'a>(process: &Process<'a>) -> Result<(), Fault<'a>> {
     .at(Op::Chdir, process.cwd)?;
     inside(process.cwd)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(process.umask));
-    capabilities(&process.capabilities)
+    capabilities(&process.capabilities, more)
 }
 
 /// Takes every capability outside `keep` from the bounding set; the kernel says which is the last.
@@ -102,11 +103,12 @@ fn inside(cwd: &CStr) -> Result<(), Fault<'_>> {
     if buffer.first() == Some(&b'/') { Ok(()) } else { Err(Fault::check(Op::Getcwd, cwd)) }
 }
 
-/// Permitted, effective and inheritable set as asked for; the ambient set is `seal`'s.
-fn capabilities(sets: &Capabilities) -> Result<(), Fault<'static>> {
+/// Permitted, effective and inheritable set as asked for, the first two with `more`; the ambient
+/// set is `seal`'s.
+pub fn capabilities(sets: &Capabilities, more: u64) -> Result<(), Fault<'static>> {
     let sets = CapabilitySets {
-        effective: CapabilitySet::from_bits_retain(sets.effective),
-        permitted: CapabilitySet::from_bits_retain(sets.permitted),
+        effective: CapabilitySet::from_bits_retain(sets.effective | more),
+        permitted: CapabilitySet::from_bits_retain(sets.permitted | more),
         inheritable: CapabilitySet::from_bits_retain(sets.inheritable),
     };
     rustix::thread::set_capabilities(None, sets).at(Op::Capset, c"")

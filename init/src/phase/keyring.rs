@@ -11,9 +11,10 @@ use crate::sys;
 /// The processes of the keyring's user may search it, besides what the kernel grants.
 const KEY_USR_SEARCH: u32 = 0x0008_0000;
 
-/// Joins the session keyring `name`, makes it searchable, and refuses one that is not ours alone:
-/// a keyring is found by its name, so someone else may have made it first.
-pub fn join(name: &CStr) -> Result<(), Fault<'_>> {
+/// Joins the session keyring `name` and refuses one that is another user's: a keyring is found by
+/// its name, so someone else may have made it first. A `fresh` container's must be empty too, and
+/// is made searchable.
+pub fn join(name: &CStr, fresh: bool) -> Result<(), Fault<'_>> {
     let serial = match sys::join_session_keyring(name) {
         // A kernel without keys has none of the caller's either.
         Err(Errno::NOSYS) => return Ok(()),
@@ -28,9 +29,12 @@ pub fn join(name: &CStr) -> Result<(), Fault<'_>> {
     let (Some(owner), Some(permissions)) = (owner, permissions) else {
         return Err(Fault::check(Op::VerifyKeyring, name));
     };
-    let links = sys::keyring_length(serial).at(Op::Keyctl, name)?;
+    let links = if fresh { sys::keyring_length(serial).at(Op::Keyctl, name)? } else { 0 };
     if owner != rustix::process::geteuid().as_raw() || links != 0 {
         return Err(Fault::check(Op::VerifyKeyring, name));
+    }
+    if !fresh {
+        return Ok(());
     }
     sys::set_key_permissions(serial, permissions | KEY_USR_SEARCH).at(Op::Keyctl, name)
 }

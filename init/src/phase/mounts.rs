@@ -11,6 +11,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 use crate::config::{Mount, Setting};
 use crate::failure::{At, Fault, Op};
 use crate::path;
+use crate::phase::copyup;
 use crate::phase::rootfs::{BY_DESCRIPTOR, PRIVATE};
 use crate::procfs::Procfs;
 use crate::sys::{self, MountAttributes, shed};
@@ -32,6 +33,9 @@ pub fn apply<'a>(
             continue;
         }
         let made = if mount.kind.is_empty() { bind(mount)? } else { new(mount)? };
+        if mount.copy_up {
+            copyup::copy(&target, &made, mount.target)?;
+        }
         attach(&made, &target, mount.target)?;
         shed(target);
         if mount.seal {
@@ -100,8 +104,10 @@ fn new<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
         .map_err(
             |fault| if fault.path == mount.kind { Fault { path: mount.target, ..fault } } else { fault },
         )?;
-    if mount.propagation != 0 {
-        let attributes = MountAttributes { propagation: mount.propagation, ..MountAttributes::default() };
+    // One mount with nothing below it: recursion makes no difference.
+    let attributes =
+        MountAttributes { set: mount.set_all, clear: mount.clear_all, propagation: mount.propagation };
+    if attributes != MountAttributes::default() {
         sys::mount_setattr(&made, false, attributes).at(Op::MountSetattr, mount.target)?;
     }
     Ok(made)
@@ -115,8 +121,8 @@ fn bind<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
     };
     let propagation = if mount.propagation == 0 { PRIVATE } else { mount.propagation };
     let own = MountAttributes { set: mount.set, clear: mount.clear, propagation };
-    if mount.recursive {
-        let all = MountAttributes { propagation, ..MountAttributes::default() };
+    if mount.recursive || mount.set_all | mount.clear_all != 0 {
+        let all = MountAttributes { set: mount.set_all, clear: mount.clear_all, propagation };
         sys::mount_setattr(&tree, true, all).at(Op::MountSetattr, mount.target)?;
     }
     if !mount.recursive || mount.set | mount.clear != 0 {

@@ -3,6 +3,7 @@
 use crate::config::Process;
 use crate::failure::{At, Fault, Op};
 use crate::procfs::Procfs;
+use crate::sys;
 use crate::wire::{Sink, Value};
 
 /// Writes `oom_score_adj` (proc(5)) where the configuration asks for one.
@@ -19,6 +20,18 @@ pub fn no_new_privs(process: &Process<'_>) -> Result<(), Fault<'static>> {
         return Ok(());
     }
     rustix::thread::set_no_new_privs(true).at(Op::Prctl, c"PR_SET_NO_NEW_PRIVS")
+}
+
+/// Execution domain and memory policy, where the configuration asks for them.
+pub fn domains(process: &Process<'_>) -> Result<(), Fault<'static>> {
+    if let Some(domain) = process.personality.checked_sub(1) {
+        sys::task::personality(domain).at(Op::Personality, c"")?;
+    }
+    let policy = process.memory_policy;
+    if policy.set {
+        sys::task::set_mempolicy(policy.mode, policy.nodes).at(Op::Mempolicy, c"")?;
+    }
+    Ok(())
 }
 
 /// Init may be neither traced nor looked into (ptrace(2)). A change of ids resets this.

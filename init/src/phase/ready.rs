@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::config::{ProcError, Sync};
 use crate::failure::{At, Fault, Op, Phase};
+use crate::sys;
 use crate::sys::arena::Arena;
 use crate::wire::{self, HEADER_LENGTH, Header, Kind, Value};
 
@@ -16,6 +17,17 @@ type Frame = heapless::Vec<u8, 6400>;
 /// Sends `step` in a Sync frame.
 pub fn send(socket: BorrowedFd<'_>, step: &'static CStr) -> Result<(), Fault<'static>> {
     put(socket, Kind::Sync, &Sync { step }).at(Op::Write, step)
+}
+
+/// Sends `step` in a Sync frame, with a descriptor.
+pub fn send_with(
+    socket: BorrowedFd<'_>,
+    step: &'static CStr,
+    file: impl AsFd,
+) -> Result<(), Fault<'static>> {
+    let mut frame = Frame::new();
+    encode(&mut frame, Kind::Sync, &Sync { step });
+    sys::tty::send_with(socket, &frame, file).at(Op::SendFd, step)
 }
 
 /// Waits for `step`; anything else, or an end of file, is a failure.
@@ -69,12 +81,7 @@ pub fn report(to: impl AsFd, phase: Phase, fault: &Fault<'_>) {
 #[inline(never)]
 fn put(to: BorrowedFd<'_>, kind: Kind, body: &impl Value) -> Result<(), Errno> {
     let mut frame = Frame::new();
-    let _fits = frame.extend_from_slice(&[0; HEADER_LENGTH]);
-    body.write(&mut frame);
-    let length = (frame.len() - HEADER_LENGTH) as u32;
-    if let Some(header) = frame.first_chunk_mut::<HEADER_LENGTH>() {
-        *header = Header { kind, length }.encode();
-    }
+    encode(&mut frame, kind, body);
     let mut rest = &frame[..];
     while !rest.is_empty() {
         match rustix::io::write(to, rest) {
@@ -84,4 +91,13 @@ fn put(to: BorrowedFd<'_>, kind: Kind, body: &impl Value) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+fn encode(frame: &mut Frame, kind: Kind, body: &impl Value) {
+    let _fits = frame.extend_from_slice(&[0; HEADER_LENGTH]);
+    body.write(frame);
+    let length = (frame.len() - HEADER_LENGTH) as u32;
+    if let Some(header) = frame.first_chunk_mut::<HEADER_LENGTH>() {
+        *header = Header { kind, length }.encode();
+    }
 }

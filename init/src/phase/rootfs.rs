@@ -4,20 +4,24 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
 
-use crate::config::Root;
+use crate::config::{Root, switch};
 use crate::failure::{At, Fault, Op};
 use crate::phase::mounts::attach;
-use crate::sys::{self, MountAttributes};
+use crate::sys::{self, MountAttributes, shed};
 
 /// `MS_PRIVATE` (mount(2)).
 pub const PRIVATE: u64 = 1 << 18;
+/// `MS_SLAVE` (mount(2)).
+const SLAVE: u64 = 1 << 19;
 
 /// Attaches the root file system over `/` and returns a handle on it.
 ///
 /// In the template namespace it becomes the root at once: below it lies an empty, read-only
-/// tmpfs. Otherwise the old root stays the process's until `pivot::switch`.
+/// tmpfs. Otherwise it is attached where it lies, and the old root stays the process's until
+/// `pivot::switch`: sources of bind mounts and hooks are paths of it.
 pub fn attach_root<'a>(root: &Root<'a>) -> Result<OwnedFd, Fault<'a>> {
-    if root.pivot {
+    let apart = root.switch == switch::PIVOT || root.switch == switch::MOVE;
+    if apart {
         // Nothing that init mounts may reach the host, and nothing of the host init later.
         rustix::mount::mount_change(c"/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
             .at(Op::Mount, c"/")?;
@@ -26,13 +30,17 @@ pub fn attach_root<'a>(root: &Root<'a>) -> Result<OwnedFd, Fault<'a>> {
         Some(number) => sys::adopt(number),
         None => open(root)?,
     };
-    let propagation = if root.propagation == 0 { PRIVATE } else { root.propagation };
+    // A slave hears from the host from the start; whom it tells, or who may bind it, is decided
+    // in the end, or init's own mounts would be told.
+    let propagation = if root.propagation == SLAVE { SLAVE } else { PRIVATE };
     let attributes = MountAttributes { propagation, ..MountAttributes::default() };
     sys::mount_setattr(&tree, true, attributes).at(Op::MountSetattr, root.path)?;
-    let slash = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .at(Op::Open, c"/")?;
-    attach(&tree, &slash, root.path)?;
-    if !root.pivot {
+    let place = if root.switch == switch::STACK { c"/" } else { root.path };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = rustix::fs::open(place, flags, Mode::empty()).at(Op::Open, place)?;
+    attach(&tree, &place, root.path)?;
+    shed(place);
+    if root.switch == switch::STACK {
         rustix::process::fchdir(&tree).at(Op::Chdir, root.path)?;
         rustix::process::chroot(c".").at(Op::Chroot, root.path)?;
     }
@@ -50,11 +58,13 @@ fn open<'a>(root: &Root<'a>) -> Result<OwnedFd, Fault<'a>> {
 pub const BY_DESCRIPTOR: MoveMountFlags =
     MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH.union(MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH);
 
-/// Makes the root read-only where the configuration says so; mounts below it are their own.
-pub fn seal(root: &OwnedFd, readonly: bool) -> Result<(), Fault<'static>> {
-    if !readonly {
+/// Makes the root read-only, shared or unbindable where the configuration says so; mounts below
+/// it are their own.
+pub fn seal(root: &OwnedFd, plan: &Root<'_>) -> Result<(), Fault<'static>> {
+    let set = if plan.readonly { u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits()) } else { 0 };
+    let propagation = if plan.propagation == SLAVE { 0 } else { plan.propagation };
+    if set == 0 && propagation == 0 {
         return Ok(());
     }
-    let set = u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
-    sys::mount_setattr(root, false, MountAttributes { set, ..Default::default() }).at(Op::MountSetattr, c"/")
+    sys::mount_setattr(root, false, MountAttributes { set, clear: 0, propagation }).at(Op::MountSetattr, c"/")
 }

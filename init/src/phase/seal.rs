@@ -1,6 +1,8 @@
 //! After the gate: what would have been in init's own way before, and the proof that everything
 //! is as it was asked for.
 
+use core::ffi::CStr;
+
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::thread::CapabilitySet;
@@ -32,10 +34,10 @@ pub fn limits(limits: &[Rlimit]) -> Result<(), Fault<'static>> {
     Ok(())
 }
 
-/// Closes every descriptor but the standard ones and those in `keep`.
-pub fn close_all_but(keep: &mut [i32]) -> Result<(), Fault<'static>> {
+/// Closes every descriptor from 3 up but the first `preserve` and those in `keep`.
+pub fn close_all_but(preserve: u32, keep: &mut [i32]) -> Result<(), Fault<'static>> {
     keep.sort_unstable();
-    let mut first = 3;
+    let mut first = preserve.saturating_add(3);
     for number in keep.iter().filter_map(|number| u32::try_from(*number).ok()) {
         if number > first {
             sys::close_range(first, number - 1).at(Op::CloseRange, c"")?;
@@ -46,36 +48,43 @@ pub fn close_all_but(keep: &mut [i32]) -> Result<(), Fault<'static>> {
 }
 
 /// Reads ids, groups, capability sets and `no_new_privs` back from the kernel and holds them against
-/// the request. The bounding set may be smaller than asked for, never larger.
+/// the request. The bounding set may be smaller than asked for, never larger; `more` is what
+/// [`finalize::identity`](super::finalize::identity) has kept.
 #[inline(never)]
-pub fn read_back(status: &OwnedFd, process: &Process<'_>) -> Result<(), Fault<'static>> {
+pub fn read_back(status: &OwnedFd, process: &Process<'_>, more: u64) -> Result<(), Fault<'static>> {
     let mut text = [0; 4096];
     let length = sys::read_at_start(status.as_raw_fd(), &mut text).at(Op::Read, c"/proc/self/status")?;
-    let text = text.get(..length).unwrap_or_default();
     let want = &process.capabilities;
+    let expected: [(&CStr, u32, u64); 8] = [
+        (c"Uid", 10, process.uid.into()),
+        (c"Gid", 10, process.gid.into()),
+        (c"CapInh", 16, want.inheritable),
+        (c"CapPrm", 16, want.permitted | more),
+        (c"CapEff", 16, want.effective | more),
+        (c"CapBnd", 16, want.bounding),
+        (c"CapAmb", 16, want.ambient),
+        (c"NoNewPrivs", 10, process.no_new_privs.into()),
+    ];
     let mut proved = 0;
-    for line in text.split(|byte| *byte == b'\n') {
-        let mut words = line.split(|byte| matches!(byte, b'\t' | b' ')).filter(|word| !word.is_empty());
+    for line in text.get(..length).unwrap_or_default().split(|byte| *byte == b'\n') {
+        let mut words = line.split(|byte| matches!(byte, b'\t' | b' ' | b':')).filter(|word| !word.is_empty());
         let name = words.next().unwrap_or_default();
-        let hex = |words: &mut dyn Iterator<Item = &[u8]>| words.next().and_then(|word| number(word, 16));
-        let good = match name {
-            b"Uid:" => words.all(|word| number(word, 10) == Some(process.uid.into())),
-            b"Gid:" => words.all(|word| number(word, 10) == Some(process.gid.into())),
-            b"Groups:" => process.keep_groups || same_groups(words, process.groups),
-            b"CapInh:" => hex(&mut words) == Some(want.inheritable),
-            b"CapPrm:" => hex(&mut words) == Some(want.permitted),
-            b"CapEff:" => hex(&mut words) == Some(want.effective),
-            b"CapBnd:" => hex(&mut words).is_some_and(|bounding| bounding & !want.bounding == 0),
-            b"CapAmb:" => hex(&mut words) == Some(want.ambient),
-            b"NoNewPrivs:" => hex(&mut words) == Some(process.no_new_privs.into()),
-            _ => continue,
-        };
-        if !good {
-            return Err(Fault::check(Op::ReadBack, process_item(name)));
+        if name == b"Groups" {
+            if !process.keep_groups && !same_groups(words, process.groups) {
+                return Err(Fault::check(Op::ReadBack, c"Groups"));
+            }
+            proved += 1;
+        } else if let Some((name, radix, value)) = expected.iter().find(|row| row.0.to_bytes() == name) {
+            let good = |found: u64| {
+                if *name == c"CapBnd" { found & !value == 0 } else { found == *value }
+            };
+            if !words.all(|word| number(word, *radix).is_some_and(good)) {
+                return Err(Fault::check(Op::ReadBack, name));
+            }
+            proved += 1;
         }
-        proved += 1;
     }
-    if proved == 9 { Ok(()) } else { Err(Fault::check(Op::ReadBack, c"/proc/self/status")) }
+    if proved == expected.len() + 1 { Ok(()) } else { Err(Fault::check(Op::ReadBack, c"/proc/self/status")) }
 }
 
 /// The kernel sorts the groups (`groups_sort`), so they are compared as sets of equal size.
@@ -88,20 +97,6 @@ fn same_groups<'w>(words: impl Iterator<Item = &'w [u8]>, groups: &[u32]) -> boo
         }
     }
     count == groups.len()
-}
-
-fn process_item(name: &[u8]) -> &'static core::ffi::CStr {
-    match name {
-        b"Uid:" => c"Uid",
-        b"Gid:" => c"Gid",
-        b"Groups:" => c"Groups",
-        b"NoNewPrivs:" => c"NoNewPrivs",
-        b"CapInh:" => c"CapInh",
-        b"CapPrm:" => c"CapPrm",
-        b"CapEff:" => c"CapEff",
-        b"CapBnd:" => c"CapBnd",
-        _ => c"CapAmb",
-    }
 }
 
 fn number(digits: &[u8], radix: u32) -> Option<u64> {

@@ -78,6 +78,16 @@ impl<'a> Arena<'a> {
         CStr::from_bytes_with_nul(text).map_err(|_| Full.into())
     }
 
+    /// Zeroed bytes.
+    pub fn bytes(&self, length: usize) -> Result<&'a mut [u8], Full> {
+        let start = self.take(length, 8)?;
+        let target = ptr::with_exposed_provenance_mut::<u8>(start);
+        // SAFETY: `take` reserved `length` bytes of memory that this arena borrows for 'a.
+        unsafe { target.write_bytes(0, length) };
+        // SAFETY: as above, and the bytes were written; `take` hands each out once.
+        Ok(unsafe { slice::from_raw_parts_mut(target, length) })
+    }
+
     /// Copies a string.
     pub fn copy(&self, text: &CStr) -> Result<&'a CStr, Full> {
         let bytes = text.to_bytes();
@@ -112,35 +122,52 @@ impl<'a> Arena<'a> {
 impl<'a, T: Copy> List<'_, 'a, T> {
     /// Appends an element.
     pub fn push(&mut self, element: T) -> Result<(), Full> {
-        let arena = self.arena;
-        let slot = arena.high.get().checked_sub(size_of::<T>()).ok_or(Full)? & !(align_of::<T>() - 1);
-        if slot < arena.low.get() {
-            return Err(Full);
-        }
-        let target = ptr::with_exposed_provenance_mut::<T>(slot);
-        // SAFETY: [slot, slot + size) is aligned and lies in the arena's unused range.
-        unsafe { target.write(element) };
-        arena.high.set(slot);
+        let slot = self.arena.stack(size_of::<T>(), align_of::<T>())?;
+        // SAFETY: `stack` reserved an aligned slot of the element's size in the arena's unused range.
+        unsafe { ptr::with_exposed_provenance_mut::<T>(slot).write(element) };
         self.count += 1;
         Ok(())
     }
 
     /// Closes the list: its elements in order, at the low end.
     pub fn finish(self) -> Result<&'a [T], Full> {
-        let stack = self.arena.high.get();
-        let start = self.arena.take(size_of::<T>() * self.count, align_of::<T>());
-        self.arena.high.set(self.mark);
-        let start = start?;
-        let target = ptr::with_exposed_provenance_mut::<T>(start);
-        for index in 0..self.count {
-            let source = ptr::with_exposed_provenance::<T>(stack + (self.count - 1 - index) * size_of::<T>());
-            // SAFETY: `push` wrote this element and nested lists have given their space back.
-            let element = unsafe { source.read() };
-            // SAFETY: `take` reserved room for `count` elements below the stack, so no overlap.
-            unsafe { target.wrapping_add(index).write(element) };
+        let start = self.arena.unstack(self.mark, self.count, size_of::<T>(), align_of::<T>())?;
+        // SAFETY: `unstack` moved `count` elements, written by `push`, to aligned memory that the
+        // arena borrows for 'a.
+        Ok(unsafe { slice::from_raw_parts(ptr::with_exposed_provenance::<T>(start), self.count) })
+    }
+}
+
+/// The two halves of a list that do not depend on its elements' type.
+impl Arena<'_> {
+    /// Reserves a slot on the high stack. Slots of one type lie side by side: a size is a multiple
+    /// of its alignment.
+    #[inline(never)]
+    fn stack(&self, size: usize, align: usize) -> Result<usize, Full> {
+        let slot = self.high.get().checked_sub(size).ok_or(Full)? & !(align - 1);
+        if slot < self.low.get() {
+            return Err(Full);
         }
-        // SAFETY: all `count` elements were written above, and the arena borrows the memory for 'a.
-        Ok(unsafe { slice::from_raw_parts(target, self.count) })
+        self.high.set(slot);
+        Ok(slot)
+    }
+
+    /// Moves the last `count` slots to the low end, the first one pushed first, and gives the stack
+    /// back down to `mark`.
+    #[inline(never)]
+    fn unstack(&self, mark: usize, count: usize, size: usize, align: usize) -> Result<usize, Full> {
+        let stack = self.high.get();
+        let start = self.take(size * count, align);
+        self.high.set(mark);
+        let start = start?;
+        for index in 0..count {
+            let source = ptr::with_exposed_provenance::<u8>(stack + (count - 1 - index) * size);
+            let target = ptr::with_exposed_provenance_mut::<u8>(start + index * size);
+            // SAFETY: `push` wrote these bytes and nested lists have given their space back; `take`
+            // reserved room for all of them below the stack, so the two do not overlap.
+            unsafe { ptr::copy_nonoverlapping(source, target, size) };
+        }
+        Ok(start)
     }
 }
 

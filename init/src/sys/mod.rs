@@ -14,6 +14,8 @@ pub mod arch;
 pub mod arena;
 pub mod boot;
 pub mod page;
+pub mod task;
+pub mod tty;
 
 use arch::syscall;
 

@@ -18,9 +18,12 @@ const CODE_SHIFT: u32 = 56;
 #[repr(C)]
 pub struct Page {
     phase: AtomicU32,
-    reserved: AtomicU32,
+    pid: AtomicU32,
     count: AtomicU64,
     visits: [AtomicU64; VISITS],
+    listener: AtomicU32,
+    taken: AtomicU32,
+    errno: AtomicU32,
 }
 
 /// Length of the file behind the page, in bytes.
@@ -52,6 +55,51 @@ impl Page {
         })
     }
 
+    /// Where the kernel stores the pid of the process that goes on for init (`CLONE_PARENT_SETTID`).
+    pub fn pid_address(&self) -> *mut u32 {
+        self.pid.as_ptr()
+    }
+
+    /// The pid of the process that went on for init; 0 where it did not need one.
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Acquire)
+    }
+
+    /// Offers the seccomp listener and waits until it has been taken: without a system call, which
+    /// the filter would judge. False if nobody takes it within some ten seconds.
+    pub fn offer(&self, listener: u32) -> bool {
+        // A pause takes 10 to 50 ns (Intel SDM, "PAUSE"); there is no clock to ask.
+        const TRIES: u32 = 1 << 29;
+        self.listener.store(listener + 1, Ordering::Release);
+        for _ in 0..TRIES {
+            if self.taken.load(Ordering::Acquire) != 0 {
+                return true;
+            }
+            core::hint::spin_loop();
+        }
+        false
+    }
+
+    /// The number of the seccomp listener in init's table, once it is offered.
+    pub fn offered(&self) -> Option<u32> {
+        self.listener.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Lets init go on: the listener is taken.
+    pub fn take(&self) {
+        self.taken.store(1, Ordering::Release);
+    }
+
+    /// Notes why execve failed, where the filter may not let it be told.
+    pub fn fail(&self, errno: i32) {
+        self.errno.store(errno as u32, Ordering::Release);
+    }
+
+    /// The errno of a failed last step; 0 for none.
+    pub fn failed(&self) -> u32 {
+        self.errno.load(Ordering::Acquire)
+    }
+
     /// The phase init was last seen in; `None` before its first one, or for a word it made up.
     pub fn phase(&self) -> Option<Phase> {
         Phase::from_code(self.phase.load(Ordering::Acquire))
@@ -73,9 +121,12 @@ mod tests {
     fn empty() -> Page {
         Page {
             phase: AtomicU32::new(0),
-            reserved: AtomicU32::new(0),
+            pid: AtomicU32::new(0),
             count: AtomicU64::new(0),
             visits: [const { AtomicU64::new(0) }; VISITS],
+            listener: AtomicU32::new(0),
+            taken: AtomicU32::new(0),
+            errno: AtomicU32::new(0),
         }
     }
 

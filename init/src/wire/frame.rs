@@ -11,6 +11,8 @@ pub const HEADER_LENGTH: usize = 12;
 pub const MAX_INLINE: usize = 64 * 1024;
 /// Longest configuration at all, in bytes.
 pub const MAX_CONFIG: usize = 16 * 1024 * 1024;
+/// Longest filter section: its header and 4,096 instructions, in bytes.
+pub const MAX_FILTER: usize = 16 + 4096 * 8;
 /// Longest body of any other frame, in bytes.
 pub const MAX_MESSAGE: usize = 4096;
 
@@ -26,6 +28,10 @@ pub enum Kind {
     Sync = 3,
     /// Init to harness, last frame: `procError`.
     Error = 4,
+    /// Harness to init, after the configuration: a seccomp filter, raw.
+    Filter = 5,
+    /// Harness to init, after that: netlink requests, raw.
+    Netlink = 6,
 }
 
 /// The header of a frame.
@@ -75,10 +81,16 @@ impl Header {
             2 => Kind::ConfigFd,
             3 => Kind::Sync,
             4 => Kind::Error,
+            5 => Kind::Filter,
+            6 => Kind::Netlink,
             other => return Err(BadHeader::Kind(other)),
         };
         let length = u32::from_le_bytes([i, j, k, l]);
-        let limit = if kind == Kind::Config { MAX_INLINE } else { MAX_MESSAGE };
+        let limit = match kind {
+            Kind::Config => MAX_INLINE,
+            Kind::Filter => MAX_FILTER,
+            _ => MAX_MESSAGE,
+        };
         if length as usize > limit {
             return Err(BadHeader::Length(length));
         }

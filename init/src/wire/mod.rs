@@ -6,9 +6,9 @@ mod read;
 mod write;
 
 pub use frame::{
-    BadHeader, HEADER_LENGTH, Header, Kind, MAGIC, MAX_CONFIG, MAX_INLINE, MAX_MESSAGE, VERSION,
+    BadHeader, HEADER_LENGTH, Header, Kind, MAGIC, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, VERSION,
 };
-pub use read::{Field, Malformed, Object, Reason, Source, read};
+pub use read::{Field, List, Malformed, Object, Reason, Source, Stop, Target, number_of, read};
 pub use write::{Sink, Value, Writer};
 
 /// Declares messages: plain structs of which every field has a default, with reader and writer.
@@ -29,18 +29,24 @@ macro_rules! message {
     };
     (@impl [$read:lifetime] [$($write:lifetime)?] $type:ty { $($field:ident)* }) => {
         impl<$read> $crate::wire::Object<$read> for $type {
-            fn entry<A: serde::de::MapAccess<$read>>(
-                &mut self, key: &str, map: &mut A, seen: &mut u64, source: &$crate::wire::Source<'_, $read>,
-            ) -> Result<(), A::Error> {
-                let mut bit = 1;
+            fn field(&mut self, key: &str) -> Option<(u32, $crate::wire::Target<'_, $read>)> {
+                const KEYS: &str = concat!($(stringify!($field), " "),*);
+                let number = $crate::wire::number_of(KEYS, key)?;
+                let mut next = 0;
                 $(
-                    if key == stringify!($field) {
-                        return source.value(map, seen, bit, &mut self.$field);
+                    if number == next {
+                        return Some((number, $crate::wire::Field::target(&mut self.$field)));
                     }
-                    bit <<= 1;
+                    next += 1;
                 )*
-                let _past_the_last = bit;
-                Err(source.refuse($crate::wire::Reason::UnknownKey))
+                let _past_the_last = next;
+                None
+            }
+        }
+
+        impl<$read> $crate::wire::Field<$read> for $type {
+            fn target(&mut self) -> $crate::wire::Target<'_, $read> {
+                $crate::wire::Target::Object(self)
             }
         }
 

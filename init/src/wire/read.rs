@@ -6,7 +6,6 @@
 use core::cell::Cell;
 use core::ffi::CStr;
 use core::fmt;
-use core::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json_core::de::Deserializer as Tokens;
@@ -49,23 +48,57 @@ pub struct Source<'r, 'de> {
     reason: Cell<Reason>,
 }
 
-/// A value that is filled in place from a token stream.
+/// Where a value goes. The types are few, so the code that reads them exists once.
+pub enum Target<'x, 'de> {
+    /// A truth value.
+    Bool(&'x mut bool),
+    /// A number.
+    U32(&'x mut u32),
+    /// A number.
+    U64(&'x mut u64),
+    /// A number with a sign.
+    I32(&'x mut i32),
+    /// The same, which may be absent.
+    Maybe(&'x mut Option<i32>),
+    /// A string.
+    Text(&'x mut &'de CStr),
+    /// A struct declared with `message!`.
+    Object(&'x mut dyn Object<'de>),
+    /// A list.
+    List(&'x mut dyn List<'de>),
+}
+
+/// A value that is filled in place.
 pub trait Field<'de> {
-    /// Reads the value.
-    fn fill<D: Deserializer<'de>>(&mut self, input: D, source: &Source<'_, 'de>) -> Result<(), D::Error>;
+    /// Where it is.
+    fn target(&mut self) -> Target<'_, 'de>;
 }
 
 /// A struct declared with `message!`.
 pub trait Object<'de> {
-    /// Reads the value of `key`; `seen` has a bit for each field read before.
-    fn entry<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        map: &mut A,
-        seen: &mut u64,
-        source: &Source<'_, 'de>,
-    ) -> Result<(), A::Error>;
+    /// The field of a key, with its number.
+    fn field(&mut self, key: &str) -> Option<(u32, Target<'_, 'de>)>;
 }
+
+/// The place of a key among those of a message, which stand in one text: pointers to each would
+/// take more room than the keys themselves.
+#[inline(never)]
+pub fn number_of(keys: &str, key: &str) -> Option<u32> {
+    let mut known = keys.as_bytes().split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    known.position(|known| known == key.as_bytes()).map(|number| number as u32)
+}
+
+/// Reads the next element of a list to where it is told; false at the end of the list.
+type Next<'n, 'de> = &'n mut dyn FnMut(Target<'_, 'de>) -> Result<bool, Stop>;
+
+/// A list of values, which lies in the arena.
+pub trait List<'de> {
+    /// Reads element after element.
+    fn collect(&mut self, source: &Source<'_, 'de>, next: Next<'_, 'de>) -> Result<(), Stop>;
+}
+
+/// The reading ends; why is noted elsewhere.
+pub struct Stop;
 
 /// Reads one body. All that `T` borrows afterwards lies in `arena`, not in `body`.
 pub fn read<'a, T: Default + Object<'a>>(body: &'a [u8], arena: &Arena<'a>) -> Result<T, Malformed> {
@@ -76,12 +109,19 @@ pub fn read<'a, T: Default + Object<'a>>(body: &'a [u8], arena: &Arena<'a>) -> R
         reason: Cell::new(Reason::Syntax),
     };
     let mut value = T::default();
+    read_object(body, &mut value, &source)
+        .map(|()| value)
+        .map_err(|Stop| Malformed { reason: source.reason.get(), offset: source.last.get() - source.start })
+}
+
+fn read_object<'a>(
+    body: &'a [u8],
+    value: &mut dyn Object<'a>,
+    source: &Source<'_, 'a>,
+) -> Result<(), Stop> {
     let mut tokens = Tokens::new(body, None);
-    value
-        .fill(&mut tokens, &source)
-        .and_then(|()| tokens.end())
-        .map(|_| value)
-        .map_err(|_| Malformed { reason: source.reason.get(), offset: source.last.get() - source.start })
+    let read = Slot(Target::Object(value), source).deserialize(&mut tokens);
+    read.and_then(|()| tokens.end()).map(drop).map_err(|_| Stop)
 }
 
 impl<'de> Source<'_, 'de> {
@@ -89,21 +129,6 @@ impl<'de> Source<'_, 'de> {
     pub fn refuse<E: serde::de::Error>(&self, reason: Reason) -> E {
         self.reason.set(reason);
         E::custom("")
-    }
-
-    /// Reads the value of a field unless its bit is set already.
-    pub fn value<A: MapAccess<'de>, T: Field<'de>>(
-        &self,
-        map: &mut A,
-        seen: &mut u64,
-        bit: u64,
-        field: &mut T,
-    ) -> Result<(), A::Error> {
-        if *seen & bit != 0 {
-            return Err(self.refuse(Reason::RepeatedKey));
-        }
-        *seen |= bit;
-        map.next_value_seed(Slot(field, self))
     }
 
     fn store(&self, text: &str) -> Result<&'de CStr, Reason> {
@@ -117,13 +142,39 @@ impl From<Full> for Reason {
     }
 }
 
-struct Slot<'x, 'r, 'de, T>(&'x mut T, &'x Source<'r, 'de>);
+struct Slot<'x, 's, 'r, 'de>(Target<'x, 'de>, &'s Source<'r, 'de>);
 
-impl<'de, T: Field<'de>> DeserializeSeed<'de> for Slot<'_, '_, 'de, T> {
+impl<'de> DeserializeSeed<'de> for Slot<'_, '_, '_, 'de> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        self.0.fill(input, self.1)
+        let Self(mut target, source) = self;
+        let word = match &mut target {
+            Target::Text(value) => {
+                let text = input.deserialize_str(Raw(source))?;
+                **value = source.store(text).map_err(|reason| source.refuse(reason))?;
+                return Ok(());
+            }
+            Target::Object(object) => return input.deserialize_map(Fields(&mut **object, source)),
+            Target::List(list) => return input.deserialize_seq(Elements(&mut **list, source)),
+            Target::Bool(_) => input.deserialize_bool(Scalar)?,
+            Target::U32(_) | Target::U64(_) => input.deserialize_u64(Scalar)?,
+            Target::I32(_) | Target::Maybe(_) => input.deserialize_i64(Scalar)?,
+        };
+        let stored = match target {
+            Target::Bool(value) => store(value, Ok(word != 0)),
+            Target::U32(value) => store(value, u32::try_from(word)),
+            Target::U64(value) => store(value, Ok(word)),
+            Target::I32(value) => store(value, i32::try_from(word as i64)),
+            Target::Maybe(value) => store(value, i32::try_from(word as i64).map(Some)),
+            Target::Text(_) | Target::Object(_) | Target::List(_) => Ok(()),
+        };
+        stored.map_err(|reason| source.refuse(reason))
     }
+}
+
+fn store<T>(slot: &mut T, value: Result<T, core::num::TryFromIntError>) -> Result<(), Reason> {
+    *slot = value.map_err(|_| Reason::Range)?;
+    Ok(())
 }
 
 /// A string as it stands in the body, escapes and all.
@@ -147,96 +198,99 @@ impl<'de> Visitor<'de> for Raw<'_, '_, 'de> {
     }
 }
 
-struct Fields<'x, 'r, 'de, T>(&'x mut T, &'x Source<'r, 'de>);
+struct Fields<'x, 'r, 'de>(&'x mut dyn Object<'de>, &'x Source<'r, 'de>);
 
-impl<'de, T: Object<'de>> Visitor<'de> for Fields<'_, '_, 'de, T> {
+impl<'de> Visitor<'de> for Fields<'_, '_, 'de> {
     type Value = ();
     fn expecting(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = 0;
+        let mut seen = 0u64;
         while let Some(key) = map.next_key_seed(Raw(self.1))? {
-            self.0.entry(key, &mut map, &mut seen, self.1)?;
+            let (number, target) = self.0.field(key).ok_or_else(|| self.1.refuse(Reason::UnknownKey))?;
+            if seen & (1 << number) != 0 {
+                return Err(self.1.refuse(Reason::RepeatedKey));
+            }
+            seen |= 1 << number;
+            map.next_value_seed(Slot(target, self.1))?;
         }
         Ok(())
     }
 }
 
-impl<'de, T: Object<'de>> Field<'de> for T {
-    fn fill<D: Deserializer<'de>>(&mut self, input: D, source: &Source<'_, 'de>) -> Result<(), D::Error> {
-        input.deserialize_map(Fields(self, source))
-    }
-}
+struct Elements<'x, 'r, 'de>(&'x mut dyn List<'de>, &'x Source<'r, 'de>);
 
-impl<'de> Field<'de> for &'de CStr {
-    fn fill<D: Deserializer<'de>>(&mut self, input: D, source: &Source<'_, 'de>) -> Result<(), D::Error> {
-        let text = input.deserialize_str(Raw(source))?;
-        *self = source.store(text).map_err(|reason| source.refuse(reason))?;
-        Ok(())
-    }
-}
-
-struct Elements<'x, 'r, 'de, T>(&'x Source<'r, 'de>, PhantomData<T>);
-
-impl<'de, T: Field<'de> + Copy + Default + 'de> Visitor<'de> for Elements<'_, '_, 'de, T> {
-    type Value = &'de [T];
+impl<'de> Visitor<'de> for Elements<'_, '_, 'de> {
+    type Value = ();
     fn expecting(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Ok(())
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<&'de [T], A::Error> {
-        let mut list = self.0.arena.list();
-        let mut element = T::default();
-        while seq.next_element_seed(Slot(&mut element, self.0))?.is_some() {
-            list.push(core::mem::take(&mut element)).map_err(|full| self.0.refuse(full.into()))?;
-        }
-        list.finish().map_err(|full| self.0.refuse(full.into()))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut error = None;
+        let read = self.0.collect(self.1, &mut |target| {
+            seq.next_element_seed(Slot(target, self.1)).map(|more| more.is_some()).map_err(|why| {
+                error = Some(why);
+                Stop
+            })
+        });
+        read.map_err(|Stop| error.unwrap_or_else(|| self.1.refuse(Reason::Memory)))
     }
 }
 
-impl<'de, T: Field<'de> + Copy + Default + 'de> Field<'de> for &'de [T] {
-    fn fill<D: Deserializer<'de>>(&mut self, input: D, source: &Source<'_, 'de>) -> Result<(), D::Error> {
-        *self = input.deserialize_seq(Elements(source, PhantomData))?;
+impl<'de, T: Field<'de> + Copy + Default> List<'de> for &'de [T] {
+    fn collect(&mut self, source: &Source<'_, 'de>, next: Next<'_, 'de>) -> Result<(), Stop> {
+        let mut list = source.arena.list();
+        let mut element = T::default();
+        while next(element.target())? {
+            list.push(core::mem::take(&mut element)).map_err(|Full| Stop)?;
+        }
+        *self = list.finish().map_err(|Full| Stop)?;
         Ok(())
     }
 }
 
-/// A number or a truth value, whatever the tokenizer finds.
+impl<'de, T: Field<'de> + Copy + Default> Field<'de> for &'de [T] {
+    fn target(&mut self) -> Target<'_, 'de> {
+        Target::List(self)
+    }
+}
+
+/// A number or a truth value, whatever the tokenizer finds; a negative one in two's complement.
 struct Scalar;
 
 impl Visitor<'_> for Scalar {
-    type Value = i128;
+    type Value = u64;
     fn expecting(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Ok(())
     }
-    fn visit_bool<E>(self, value: bool) -> Result<i128, E> {
-        Ok(i128::from(value))
+    fn visit_bool<E>(self, value: bool) -> Result<u64, E> {
+        Ok(value.into())
     }
-    fn visit_u64<E>(self, value: u64) -> Result<i128, E> {
-        Ok(i128::from(value))
+    fn visit_u64<E>(self, value: u64) -> Result<u64, E> {
+        Ok(value)
     }
-    fn visit_i64<E>(self, value: i64) -> Result<i128, E> {
-        Ok(i128::from(value))
+    fn visit_i64<E>(self, value: i64) -> Result<u64, E> {
+        Ok(value as u64)
     }
 }
 
-macro_rules! scalar {
-    ($($type:ty, $call:ident, $convert:expr;)*) => {$(
+macro_rules! fields {
+    ($($type:ty, $target:ident;)*) => {$(
         impl<'de> Field<'de> for $type {
-            fn fill<D: Deserializer<'de>>(&mut self, input: D, source: &Source<'_, 'de>) -> Result<(), D::Error> {
-                let value = input.$call(Scalar)?;
-                *self = $convert(value).map_err(|_| source.refuse(Reason::Range))?;
-                Ok(())
+            fn target(&mut self) -> Target<'_, 'de> {
+                Target::$target(self)
             }
         }
     )*};
 }
-scalar! {
-    u64, deserialize_u64, u64::try_from;
-    u32, deserialize_u64, u32::try_from;
-    i32, deserialize_i64, i32::try_from;
-    bool, deserialize_bool, |value| Ok::<bool, ()>(value != 0);
-    Option<i32>, deserialize_i64, |value| i32::try_from(value).map(Some);
+fields! {
+    bool, Bool;
+    u32, U32;
+    u64, U64;
+    i32, I32;
+    Option<i32>, Maybe;
+    &'de CStr, Text;
 }
 
 /// Up to three bytes of an encoded character that are still to come.

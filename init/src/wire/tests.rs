@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Capabilities, Device, InitConfig, Layer, Link, Mount, Network, ProcError, Process, Rlimit, Root, Setting,
-    Sync,
+    Capabilities, Device, InitConfig, Join, Labels, Layer, Link, MemoryPolicy, Mount, Namespaces, Network,
+    ProcError, Process, Rlimit, Root, Setting, Sync, Terminal,
 };
 use crate::sys::arena::Arena;
 
@@ -45,6 +45,9 @@ fn every_field_survives_the_wire() {
         recursive: true,
         set: 1 << 40,
         clear: 2,
+        set_all: 3,
+        clear_all: 4,
+        copy_up: true,
         propagation: 1 << 18,
         seal: true,
         real: true,
@@ -58,13 +61,19 @@ fn every_field_survives_the_wire() {
         parent: 3,
         page: 4,
         timing: true,
+        filter: true,
+        netlink: true,
+        namespaces: Namespaces { join: &[Join { fd: 6, kind: 1 << 28 }], unshare: 1 << 27, spawn: true },
         keyring: c"_ses.x",
-        root: Root { tree: Some(5), path: c"/r", pivot: true, propagation: 9, readonly: true },
+        terminal: Terminal { open: true, console: true, rows: 24, columns: 80 },
+        labels: Labels { apparmor: c"profile", selinux: c"a:b:c:s0" },
+        root: Root { tree: Some(5), path: c"/r", switch: 1, propagation: 9, readonly: true },
         network: Network { join: true, loopback: true },
         early: layer,
         late: layer,
         devices: &device,
         links: &[Link { path: c"/dev/fd", target: c"/proc/self/fd" }],
+        hooks: true,
         hostname: c"h",
         domainname: c"d",
         sysctl: &setting,
@@ -88,6 +97,11 @@ fn every_field_survives_the_wire() {
             rlimits: &[Rlimit { resource: 7, soft: 1, hard: u64::MAX }],
             oom_score_adj: Some(-1000),
             parent_death_signal: 9,
+            home: true,
+            listen_pid: true,
+            preserve: 2,
+            personality: 9,
+            memory_policy: MemoryPolicy { set: true, mode: 2, nodes: 3 },
         },
     };
     let text = std::string::String::from_utf8(encode(&config)).unwrap();
@@ -101,7 +115,7 @@ fn every_field_survives_the_wire() {
 
 #[test]
 fn headers_round_trip_and_refuse_strangers() {
-    for kind in [Kind::Config, Kind::ConfigFd, Kind::Sync, Kind::Error] {
+    for kind in [Kind::Config, Kind::ConfigFd, Kind::Sync, Kind::Error, Kind::Filter, Kind::Netlink] {
         let header = Header { kind, length: 17 };
         assert_eq!(Header::decode(header.encode()), Ok(header));
     }
@@ -179,7 +193,7 @@ proptest! {
 
     #[test]
     fn damaged_configurations_never_panic(at in 0usize..300, byte: u8, size in 0usize..2000) {
-        let mut body = br#"{"parent":3,"root":{"path":"/r","pivot":true},"early":{"mounts":[{"target":"/proc","kind":"proc","options":[{"key":"a","value":"b"}]}]},"process":{"args":["sh","-c","x\n"],"groups":[1,2,3],"rlimits":[{"resource":7,"soft":1,"hard":2}]}}"#.to_vec();
+        let mut body = br#"{"parent":3,"root":{"path":"/r","switch":1},"early":{"mounts":[{"target":"/proc","kind":"proc","options":[{"key":"a","value":"b"}]}]},"process":{"args":["sh","-c","x\n"],"groups":[1,2,3],"rlimits":[{"resource":7,"soft":1,"hard":2}]}}"#.to_vec();
         if let Some(slot) = body.get_mut(at) {
             *slot = byte;
         }

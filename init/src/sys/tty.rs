@@ -1,0 +1,112 @@
+//! Terminals (`ioctl_tty(2)`), and descriptors sent over a socket (unix(7)).
+
+use linux_raw_sys::general as raw;
+use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use rustix::io::{Errno, Result};
+
+use super::arch::syscall;
+use super::check;
+
+const TIOCSCTTY: usize = 0x540e;
+const TIOCSWINSZ: usize = 0x5414;
+const TIOCSPTLCK: usize = 0x4004_5431;
+const TIOCGPTPEER: usize = 0x5441;
+
+/// Unlocks the peer of a master.
+pub fn unlock(master: impl AsFd) -> Result<()> {
+    let unlocked: i32 = 0;
+    let args = [master.as_fd().as_raw_fd() as usize, TIOCSPTLCK, &raw const unlocked as usize, 0, 0];
+    // SAFETY: the kernel reads one int, which outlives the call.
+    check(unsafe { syscall(raw::__NR_ioctl, args) }).map(drop)
+}
+
+/// Opens the peer of a master without going through a path.
+pub fn peer(master: impl AsFd) -> Result<OwnedFd> {
+    let flags = raw::O_RDWR | raw::O_NOCTTY | raw::O_CLOEXEC;
+    let args = [master.as_fd().as_raw_fd() as usize, TIOCGPTPEER, flags as usize, 0, 0];
+    // SAFETY: the request takes flags by value.
+    let peer = check(unsafe { syscall(raw::__NR_ioctl, args) })?;
+    // SAFETY: the call returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(peer as i32) })
+}
+
+/// Sets the size of a terminal, in characters.
+pub fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> Result<()> {
+    let size = [rows, columns, 0, 0];
+    let args = [terminal.as_fd().as_raw_fd() as usize, TIOCSWINSZ, size.as_ptr() as usize, 0, 0];
+    // SAFETY: the kernel reads one struct winsize, four 16-bit words, which outlive the call.
+    check(unsafe { syscall(raw::__NR_ioctl, args) }).map(drop)
+}
+
+/// Makes a terminal the controlling one of the session that the caller leads.
+pub fn control(terminal: impl AsFd) -> Result<()> {
+    let args = [terminal.as_fd().as_raw_fd() as usize, TIOCSCTTY, 0, 0, 0];
+    // SAFETY: the request takes a number; 0 steals no terminal from another session.
+    check(unsafe { syscall(raw::__NR_ioctl, args) }).map(drop)
+}
+
+/// dup3(2) over one of the standard streams.
+pub fn become_stream(file: impl AsFd, stream: i32) -> Result<()> {
+    // SAFETY: the standard streams are nobody's by type; what refers to them goes by number.
+    check(unsafe { syscall(raw::__NR_dup3, [file.as_fd().as_raw_fd() as usize, stream as usize, 0, 0, 0]) })
+        .map(drop)
+}
+
+/// A control message that carries one descriptor (cmsg(3)).
+#[repr(C)]
+struct Rights {
+    length: usize,
+    level: i32,
+    kind: i32,
+    descriptor: i32,
+    padding: i32,
+}
+
+#[repr(C)]
+struct Vector {
+    base: *const u8,
+    length: usize,
+}
+
+/// `struct msghdr` of the kernel (`struct user_msghdr`).
+#[repr(C)]
+struct Message {
+    name: usize,
+    name_length: i32,
+    vector: *const Vector,
+    vectors: usize,
+    control: *const Rights,
+    control_length: usize,
+    flags: u32,
+}
+
+/// Sends `bytes` whole, with a descriptor.
+pub fn send_with(socket: impl AsFd, bytes: &[u8], file: impl AsFd) -> Result<()> {
+    const SOL_SOCKET: i32 = 1;
+    const SCM_RIGHTS: i32 = 1;
+    const MSG_NOSIGNAL: usize = 0x4000;
+    let rights = Rights {
+        length: core::mem::offset_of!(Rights, padding),
+        level: SOL_SOCKET,
+        kind: SCM_RIGHTS,
+        descriptor: file.as_fd().as_raw_fd(),
+        padding: 0,
+    };
+    let vector = Vector { base: bytes.as_ptr(), length: bytes.len() };
+    let message = Message {
+        name: 0,
+        name_length: 0,
+        vector: &raw const vector,
+        vectors: 1,
+        control: &raw const rights,
+        control_length: size_of::<Rights>(),
+        flags: 0,
+    };
+    let socket = socket.as_fd().as_raw_fd() as usize;
+    // SAFETY: the kernel reads the message, its one vector and its one control message, all of
+    // which outlive the call.
+    let sent = check(unsafe {
+        syscall(raw::__NR_sendmsg, [socket, &raw const message as usize, MSG_NOSIGNAL, 0, 0])
+    })?;
+    if sent == bytes.len() { Ok(()) } else { Err(Errno::MSGSIZE) }
+}
