@@ -55,10 +55,15 @@ conformance-vm *OPTIONS: dist
 peers:
     conformance/peers.sh target/peers
 
-# One cycle of create, start and delete against the peers.
+# The latency laboratory: every scenario against the peers; report and pictures in target/bench.
+[group('measure')]
+bench *ARGUMENTS: dist peers
+    target/dist/harness bench {{ARGUMENTS}}
+
+# Only create, start, delete and run of the default bundle.
 [group('measure')]
 bench-cycle ROUNDS="200": dist peers
-    target/dist/harness bench cycle --rounds {{ROUNDS}} --runtime crun=target/peers/crun --runtime runc=target/peers/runc --output target/bench-cycle.json
+    target/dist/harness bench --scenario base --rounds {{ROUNDS}}
 
 # Formatting and lints.
 [group('lint')]

@@ -1,4 +1,4 @@
-//! Builds the freestanding init (and the demo's witness) and hands their bytes to the crate.
+//! Builds the freestanding init (with the demo's witness and the laboratory's floor) and hands their bytes to the crate.
 //!
 //! `INIT_BINARY=FILE` embeds that file instead. The nested cargo call has a target directory of
 //! its own below `OUT_DIR`: sharing the outer one would deadlock on its lock.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-const BINARIES: [&str; 2] = ["init", "witness"];
+const BINARIES: [&str; 3] = ["init", "witness", "floor"];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));

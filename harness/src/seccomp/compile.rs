@@ -150,7 +150,8 @@ pub fn conditions(rule: &Conditional, wide: bool) -> Result<Vec<Instruction>> {
         list.push(SeccompCondition::new(condition.index, width, op, condition.value).map_err(broken)?);
     }
     let program = BpfProgram::from(SeccompRule::new(list).map_err(broken)?);
-    let convert = |one: &seccompiler::sock_filter| Instruction { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
+    let convert =
+        |one: &seccompiler::sock_filter| Instruction { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
     Ok(tidy(program.iter().map(convert).collect()))
 }
 

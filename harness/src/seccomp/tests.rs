@@ -131,7 +131,9 @@ fn bad_profiles_are_refused_with_their_place() {
         let parsed: Seccomp<'_> = serde_json::from_str(text).unwrap();
         let filter = Filter::new(&parsed, Arch::X86_64, "/linux/seccomp");
         let done = filter.and_then(|filter| filter.preflight(true, "/linux/seccomp").map(|()| filter));
-        done.err().map(|error| error.to_string().replace("config.json: /linux/seccomp", "")).unwrap_or_default()
+        done.err()
+            .map(|error| error.to_string().replace("config.json: /linux/seccomp", ""))
+            .unwrap_or_default()
     };
     for (text, message) in [
         (r#"{"defaultAction":"SCMP_ACT_MAYBE"}"#, "/defaultAction: unknown action \"SCMP_ACT_MAYBE\""),
@@ -192,13 +194,36 @@ fn too_many_instructions_are_a_named_error() {
 /// Random profiles: names, conditions, overlaps, actions, architectures.
 fn random() -> impl Strategy<Value = serde_json::Value> {
     const NAMES: [&str; 14] = [
-        "read", "socket", "connect", "clone", "personality", "ioctl", "semop", "execve", "openat2", "futex",
-        "shmat", "setns", "breakpoint", "_sysctl",
+        "read",
+        "socket",
+        "connect",
+        "clone",
+        "personality",
+        "ioctl",
+        "semop",
+        "execve",
+        "openat2",
+        "futex",
+        "shmat",
+        "setns",
+        "breakpoint",
+        "_sysctl",
     ];
-    const ACTIONS: [&str; 6] =
-        ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_LOG", "SCMP_ACT_TRAP", "SCMP_ACT_TRACE"];
+    const ACTIONS: [&str; 6] = [
+        "SCMP_ACT_ALLOW",
+        "SCMP_ACT_ERRNO",
+        "SCMP_ACT_KILL_PROCESS",
+        "SCMP_ACT_LOG",
+        "SCMP_ACT_TRAP",
+        "SCMP_ACT_TRACE",
+    ];
     const OPS: [&str; 7] = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
-    let value = prop_oneof![0u64..4, any::<u64>(), (0u64..4).prop_map(|value| value << 32), Just(u64::from(u32::MAX))];
+    let value = prop_oneof![
+        0u64..4,
+        any::<u64>(),
+        (0u64..4).prop_map(|value| value << 32),
+        Just(u64::from(u32::MAX))
+    ];
     let argument = (0u32..6, value.clone(), value, 0usize..OPS.len()).prop_map(|(index, value, two, op)| {
         serde_json::json!({ "index": index, "value": value, "valueTwo": two, "op": format!("SCMP_CMP_{}", OPS[op]) })
     });

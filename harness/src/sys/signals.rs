@@ -1,4 +1,7 @@
-//! Signal masks, and signals taken one at a time.
+//! Signal masks, signals taken one at a time, and an interrupt that is only noted.
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use init_core::sys::arch::syscall;
 use linux_raw_sys::general as raw;
@@ -37,4 +40,36 @@ pub fn next_signal() -> Result<i32> {
             done => return done.map(|signal| signal as i32),
         }
     }
+}
+
+/// Whether a signal has come that ends a program from a terminal.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+const ENDING: [u32; 4] = [raw::SIGHUP, raw::SIGINT, raw::SIGQUIT, raw::SIGTERM];
+
+unsafe extern "C" {
+    /// signal(3): of libc, because a handler returns through code of libc's. Calls that it
+    /// interrupts are restarted.
+    fn signal(number: c_int, handler: usize) -> usize;
+}
+
+extern "C" fn note(number: c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+    // The second one ends the program: it may be stuck.
+    // SAFETY: 0 is SIG_DFL; signal(3) may be called in a handler (signal-safety(7)).
+    let _before = unsafe { signal(number, 0) };
+}
+
+/// From here on a signal that ends a program from a terminal is noted, once. A mask would be
+/// inherited by every child; a handler is not.
+pub fn catch_interrupts() {
+    for number in ENDING {
+        // SAFETY: `note` stores to an atomic and makes one call that handlers may make.
+        let _before = unsafe { signal(number as c_int, note as *const () as usize) };
+    }
+}
+
+/// Whether one has been noted.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }

@@ -180,7 +180,11 @@ fn values() {
 fn refused() {
     let long = json!({ "policy": "SCHED_FIFO", "priority": 0 });
     for (pointer, value, message) in [
-        ("/hooks", json!({ "prestart": [{ "path": "true" }] }), "/hooks/prestart/0/path: \"true\" must be absolute"),
+        (
+            "/hooks",
+            json!({ "prestart": [{ "path": "true" }] }),
+            "/hooks/prestart/0/path: \"true\" must be absolute",
+        ),
         (
             "/hooks",
             json!({ "poststop": [{ "path": "/x", "timeout": 0 }] }),
@@ -198,13 +202,21 @@ fn refused() {
             json!({ "class": "IOPRIO_CLASS_BE", "priority": 8 }),
             "/process/ioPriority/priority: 8 is outside 0 to 7",
         ),
-        ("/linux/intelRdt", json!({ "closID": "a/b" }), "/linux/intelRdt/closID: must be a single name, or /"),
+        (
+            "/linux/intelRdt",
+            json!({ "closID": "a/b" }),
+            "/linux/intelRdt/closID: must be a single name, or /",
+        ),
         (
             "/linux/personality",
             json!({ "domain": "BSD" }),
             "/linux/personality/domain: unknown domain \"BSD\"",
         ),
-        ("/linux/netDevices", json!({ "a/b": {} }), "/linux/netDevices/a~1b: \"a/b\" is not the name of a device"),
+        (
+            "/linux/netDevices",
+            json!({ "a/b": {} }),
+            "/linux/netDevices/a~1b: \"a/b\" is not the name of a device",
+        ),
         ("/linux/memoryPolicy", json!({ "mode": "MPOL_BIND" }), "/linux/memoryPolicy/nodes: missing"),
         (
             "/linux/timeOffsets",
@@ -229,10 +241,18 @@ fn refused() {
     }
     // A label without its security module would be no label.
     if !std::path::Path::new("/sys/module/apparmor").exists() {
-        wrong("/process/apparmorProfile", json!("x"), "/process/apparmorProfile: AppArmor is not enabled in this kernel");
+        wrong(
+            "/process/apparmorProfile",
+            json!("x"),
+            "/process/apparmorProfile: AppArmor is not enabled in this kernel",
+        );
     }
     if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
-        wrong("/process/selinuxLabel", json!("x"), "/process/selinuxLabel: SELinux is not enabled in this kernel");
+        wrong(
+            "/process/selinuxLabel",
+            json!("x"),
+            "/process/selinuxLabel: SELinux is not enabled in this kernel",
+        );
         wrong("/linux/mountLabel", json!("x"), "/linux/mountLabel: SELinux is not enabled in this kernel");
     }
 }

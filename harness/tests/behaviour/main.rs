@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bench;
 mod bundle;
 mod cgroup;
 mod cli;
@@ -18,6 +19,7 @@ mod world;
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = [
+        bench::trials(),
         bundle::trials(),
         cgroup::trials(),
         cli::trials(),

@@ -299,7 +299,8 @@ fn environment() {
     fixture.run().prints("B=x y\nA=2\nC=\nHOME=/\n");
     // From the image's passwd; an empty one is none.
     fs::create_dir(fixture.rootfs().join("etc")).unwrap();
-    fs::write(fixture.rootfs().join("etc/passwd"), "x:x:1:1::/wrong:\nroot:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fs::write(fixture.rootfs().join("etc/passwd"), "x:x:1:1::/wrong:\nroot:x:0:0:root:/root:/bin/sh\n")
+        .unwrap();
     fixture.config["process"]["env"] = json!(["HOME="]);
     fixture.run().prints("HOME=/root\n");
     fixture.config["process"]["env"] = json!(["HOME=/own"]);
