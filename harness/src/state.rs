@@ -23,6 +23,7 @@ use crate::spec::Hooks;
 /// What is stored about a container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools)] // Facts, each its own.
 pub struct State {
     /// Version of the runtime-spec.
     pub oci_version: String,

@@ -62,6 +62,7 @@ struct Kept<'a> {
 }
 
 /// Up to `created`. Not part of its caller's frame, which stays while the container waits.
+#[allow(clippy::too_many_lines)] // The list of steps, with a sentence for each.
 #[inline(never)]
 fn prepare<'a>(
     init: &mut Bootstrap,

@@ -319,6 +319,7 @@ pub const VERBS: &[Verb] = &[
         name: "conformance",
         arguments: "run",
         count: (1, 1),
+        own: ALL,
         about: "run the validation suite of opencontainers/runtime-tools",
         flags: &[
             option("runtime", None, "PATH", "the runtime to test instead of this one; NAME=PATH adds a peer"),

@@ -124,21 +124,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
     if !options.ignore_paused && cgroup::is_frozen(&state.cgroups)? {
         return Err(Error::State(format!("cannot exec in container {:?}: it is paused", state.id)));
     }
-    let socket = options.console_socket.as_deref().map(|path| console::connect(path, "--console-socket"));
-    let socket = socket.transpose()?;
-    match (&socket, order.terminal.open) {
-        (Some(_), false) => {
-            return Err(Error::Usage(
-                "--console-socket: the process has no terminal (-t, or terminal)".into(),
-            ));
-        }
-        (None, true) if !options.stays => {
-            return Err(Error::Usage(
-                "exec: a detached process with a terminal needs --console-socket".into(),
-            ));
-        }
-        _ => {}
-    }
+    let socket = terminal_socket(order.terminal.open, options)?;
     let listener = state.listener.as_ref().filter(|_| order.filter.is_some());
     let connection = listener.map(Connection::open).transpose()?;
     if let [Some(initial), _] = &options.affinity {
@@ -207,6 +193,19 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         return Err(error);
     }
     Ok(Running { pid, pidfd: process, master })
+}
+
+/// The socket that the terminal goes to, and whether there is one exactly where it is needed.
+fn terminal_socket(terminal: bool, options: &Options) -> Result<Option<OwnedFd>> {
+    let socket = options.console_socket.as_deref().map(|path| console::connect(path, "--console-socket"));
+    let wrong = |text: &str| Err(Error::Usage(text.into()));
+    match (socket.transpose()?, terminal) {
+        (Some(_), false) => wrong("--console-socket: the process has no terminal (-t, or terminal)"),
+        (None, true) if !options.stays => {
+            wrong("exec: a detached process with a terminal needs --console-socket")
+        }
+        (socket, _) => Ok(socket),
+    }
 }
 
 /// A container may have filled its cgroup with children, and then takes no process any more; its

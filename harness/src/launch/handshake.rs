@@ -231,14 +231,13 @@ impl Init<'_> {
         let mut byte = [0; HEADER_LENGTH + MAX_MESSAGE];
         loop {
             return match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
-                Ok((0, _)) => Ok(()),
+                // Reset: it died behind its last word; how is seen when it is waited for.
+                Ok((0, _)) | Err(Errno::CONNRESET) => Ok(()),
                 Ok(_) => match self.receive()? {
                     Message::Error(failure) => Err(Error::Init(failure)),
                     Message::Sync(found) => Err(Error::Protocol(format!("{found:?} behind procDone"))),
                 },
                 Err(Errno::INTR) => continue,
-                // It died behind its last word; how is seen when it is waited for.
-                Err(Errno::CONNRESET) => Ok(()),
                 Err(errno) => Err(errno).host("receive", "from init"),
             };
         }

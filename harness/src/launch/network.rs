@@ -74,7 +74,11 @@ impl<'p> Devices<'p> {
         let address: Option<IpAddr> =
             message.attributes.iter().find_map(local).or_else(|| message.attributes.iter().find_map(whole));
         if let Some(address) = address {
-            self.addresses.push(Address { index: device.index, address, prefix: message.header.prefix_len });
+            self.addresses.push(Address {
+                index: device.index,
+                ip: address,
+                prefix: message.header.prefix_len,
+            });
         }
     }
 

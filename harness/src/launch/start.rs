@@ -144,11 +144,9 @@ fn pass(
 fn judge(directory: &Directory, state: &State, frame: &[u8]) -> Result<()> {
     let phase = directory.phase();
     match frame.split_first() {
-        Some((b'0', [])) if phase == Some(Phase::Exec) => match state.seccomp {
-            // Without a filter init would have said so in the fifo.
-            false => Ok(()),
-            true => exec::executed(directory.page()?),
-        },
+        // Without a filter init would have said in the fifo that it has failed.
+        Some((b'0', [])) if phase == Some(Phase::Exec) && !state.seccomp => Ok(()),
+        Some((b'0', [])) if phase == Some(Phase::Exec) => exec::executed(directory.page()?),
         Some((b'0', [])) | None => Err(Error::State(format!(
             "init of container {:?} ended in phase {} before its process was started",
             state.id,

@@ -51,7 +51,7 @@ pub struct Address {
     /// Number of the device in the container.
     pub index: u32,
     /// Address.
-    pub address: IpAddr,
+    pub ip: IpAddr,
     /// Length of the network's prefix in bits.
     pub prefix: u8,
 }
@@ -140,13 +140,11 @@ fn family(address: IpAddr) -> AddressFamily {
 
 fn new_address(address: Address) -> AddressMessage {
     let mut message = AddressMessage::default();
-    message.header.family = family(address.address);
+    message.header.family = family(address.ip);
     message.header.prefix_len = address.prefix;
     message.header.index = address.index;
-    message.header.scope =
-        if address.address.is_loopback() { AddressScope::Host } else { AddressScope::Universe };
-    message.attributes =
-        vec![AddressAttribute::Local(address.address), AddressAttribute::Address(address.address)];
+    message.header.scope = if address.ip.is_loopback() { AddressScope::Host } else { AddressScope::Universe };
+    message.attributes = vec![AddressAttribute::Local(address.ip), AddressAttribute::Address(address.ip)];
     message
 }
 
@@ -230,7 +228,7 @@ fn annotated(text: &str, namespaces: &Namespaces<'_>, plan: &mut Network) -> Res
     let mut addresses = Vec::new();
     for one in &annotation.addresses {
         let (address, prefix) = network(&one.address)?;
-        addresses.push(Address { index: index(&one.device)?, address, prefix });
+        addresses.push(Address { index: index(&one.device)?, ip: address, prefix });
     }
     let mut routes = Vec::new();
     for one in &annotation.routes {

@@ -20,9 +20,9 @@ impl Call {
             0 => Some(self.number),
             4 => Some(self.audit),
             8 | 12 => Some(0),
-            _ if offset % 4 == 0 => {
+            _ if offset.is_multiple_of(4) => {
                 let argument = self.args.get((offset as usize).checked_sub(16)? / 8)?;
-                Some(if offset % 8 == 0 { *argument as u32 } else { (*argument >> 32) as u32 })
+                Some(if offset.is_multiple_of(8) { *argument as u32 } else { (*argument >> 32) as u32 })
             }
             _ => None,
         }

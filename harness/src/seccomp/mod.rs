@@ -133,10 +133,9 @@ fn listener(profile: &Seccomp<'_>, notifies: bool, pointer: &str) -> Result<Opti
     match (path, notifies) {
         (None, true) => wrong("listenerPath", "missing, and SCMP_ACT_NOTIFY needs a listener"),
         (None, false) if metadata.is_some() => wrong("listenerMetadata", "needs listenerPath"),
-        (None, false) => Ok(None),
         (Some(path), _) if !path.starts_with('/') => wrong("listenerPath", "must be absolute"),
-        // Nobody to be notified, so nobody is told.
-        (Some(_), false) => Ok(None),
+        // Nobody is notified, so nobody is told.
+        (_, false) => Ok(None),
         (Some(path), true) => {
             Ok(Some(Listener { path: path.to_owned(), metadata: metadata.unwrap_or_default().to_owned() }))
         }

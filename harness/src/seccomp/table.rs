@@ -11,7 +11,13 @@ pub struct Row {
     pub multiplexed: Option<(u32, u32)>,
 }
 
-include!(concat!(env!("OUT_DIR"), "/syscalls.rs"));
+#[rustfmt::skip]
+mod generated {
+    #![allow(clippy::unreadable_literal)]
+    use super::Row;
+    include!(concat!(env!("OUT_DIR"), "/syscalls.rs"));
+}
+pub use generated::ROWS;
 
 /// Looks names up one after the other. Profiles are mostly sorted, and so is the table: the next
 /// name is near the last one.

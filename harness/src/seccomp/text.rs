@@ -38,7 +38,7 @@ fn field(offset: u32) -> String {
         0 => "number".into(),
         4 => "architecture".into(),
         _ => {
-            let half = if offset % 8 == 0 { "low" } else { "high" };
+            let half = if offset.is_multiple_of(8) { "low" } else { "high" };
             format!("argument {} {half}", offset.saturating_sub(16) / 8)
         }
     }

@@ -75,7 +75,7 @@ pub fn attach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<()
 struct Query {
     target: u32,
     kind: u32,
-    query_flags: u32,
+    flags: u32,
     attach_flags: u32,
     ids: u64,
     count: u32,
@@ -89,7 +89,7 @@ pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<OwnedFd>> {
     let mut query = Query {
         target: cgroup.as_fd().as_raw_fd() as u32,
         kind: BPF_CGROUP_DEVICE,
-        query_flags: 0,
+        flags: 0,
         attach_flags: 0,
         ids: ids.as_mut_ptr() as u64,
         count: MOST as u32,

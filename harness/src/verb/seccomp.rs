@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
 use crate::seccomp::engine::{self, Target};
-use crate::seccomp::machine::Call;
+use crate::seccomp::machine::{self, Call};
 use crate::seccomp::{Arch, Filter, action, find_number, text};
 
 /// Exit status of `check` and `explain` where the answer is no.
@@ -123,6 +123,7 @@ fn explain(args: &Args, filter: &Filter) -> Result<u8> {
     }
     let call = Call { audit: filter.native.audit(), number, args: values };
     let (verdict, entry) = filter.rules.evaluate(call.audit, number, &values);
+    let steps = machine::run(&filter.program, &call).map_or(0, |(_, steps)| steps);
     let because = match entry {
         Some(entry) => format!("syscalls[{entry}]"),
         None if verdict != filter.rules.default => "the profile knows no call of that number".into(),
@@ -141,6 +142,7 @@ fn explain(args: &Args, filter: &Filter) -> Result<u8> {
             "{}\n",
             json!({
                 "syscall": name, "number": number, "action": action::describe(verdict), "rule": entry, "conditions": conditions,
+                "instructions": steps,
             })
         ))?;
     } else {

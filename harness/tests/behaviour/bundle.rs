@@ -12,7 +12,7 @@ pub fn trials() -> Vec<Trial> {
         trial("bundle::directory", Needs::Nothing, directory),
         trial("bundle::text", Needs::Nothing, text),
         trial("bundle::values", Needs::Nothing, values),
-        trial("bundle::not_implemented", Needs::Nothing, not_implemented),
+        trial("bundle::refused", Needs::Nothing, refused),
         trial("bundle::newer_minor_is_accepted", Needs::Root, newer_minor),
     ]
 }

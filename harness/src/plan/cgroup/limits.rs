@@ -49,9 +49,9 @@ pub fn plan(resources: &Resources<'_>, v2: bool, pointer: &str) -> Result<Vec<Li
     }
     if let Some(cpu) = &resources.cpu {
         if v2 {
-            cpu_v2(cpu, &mut limits)?
+            cpu_v2(cpu, &mut limits)?;
         } else {
-            cpu_v1(cpu, &mut limits)
+            cpu_v1(cpu, &mut limits);
         }
         cpusets(cpu, &mut limits);
     }
@@ -65,6 +65,7 @@ pub fn plan(resources: &Resources<'_>, v2: bool, pointer: &str) -> Result<Vec<Li
 
 impl Limits<'_> {
     /// Adds a value.
+    #[allow(clippy::needless_pass_by_value)] // Numbers and strings alike.
     pub fn put(
         &mut self,
         controller: &'static str,
@@ -76,6 +77,7 @@ impl Limits<'_> {
     }
 
     /// Adds a value for a file that not every kernel has.
+    #[allow(clippy::needless_pass_by_value)] // As above.
     pub fn put_or(
         &mut self,
         controller: &'static str,
