@@ -11,6 +11,7 @@ mod cli;
 mod conformance;
 mod death;
 mod image;
+mod inside;
 mod lifecycle;
 mod protocol;
 mod user;
@@ -26,6 +27,7 @@ fn main() {
         conformance::trials(),
         death::trials(),
         image::trials(),
+        inside::trials(),
         lifecycle::trials(),
         protocol::trials(),
         user::trials(),
