@@ -11,21 +11,25 @@ _default:
 build:
     cargo build --workspace
 
-# Leave static, stripped target/dist/{init,harness}, and the demo's witness.
+# Leave static, stripped target/dist/{init,harness,harness-conformance}, and the demo's witness.
 [group('build')]
 dist:
     #!/bin/sh
     set -eu
     if [ "{{has_musl}}" = yes ]; then
-        cargo build --locked -p harness --profile dist --target {{musl}}
-        built=target/{{musl}}/dist
+        target={{musl}}
     else
-        RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked -p harness --profile dist --target {{arch()}}-unknown-linux-gnu
-        built=target/{{arch()}}-unknown-linux-gnu/dist
+        target={{arch()}}-unknown-linux-gnu
+        export RUSTFLAGS="-C target-feature=+crt-static"
     fi
+    # One by one: together they would have each other's features.
+    for package in harness harness-conformance; do
+        cargo build --locked -p $package --profile dist --target $target
+    done
+    built=target/$target/dist
     mkdir -p target/dist
     out=$(ls -td "$built"/build/harness-*/out | head -n 1)
-    cp "$built/harness" target/dist/harness
+    cp "$built/harness" "$built/harness-conformance" target/dist
     install -m 755 "$out/init.bin" target/dist/init
     install -m 755 "$out/witness.bin" target/dist/witness
     ls -l target/dist

@@ -79,7 +79,9 @@ write_command() {
 
 # The first disk is an archive: the command, and the files at their own paths.
 pack_disk() {
-    if [ -x "$workspace/target/dist/harness" ]; then put "$workspace/target/dist/harness"; fi
+    for program in harness harness-conformance; do
+        if [ -x "$workspace/target/dist/$program" ]; then put "$workspace/target/dist/$program"; fi
+    done
     tar -cf "$work/disk" -C "$work" vm
     tar -rf "$work/disk" -C / --files-from "$work/put"
     truncate -s "$disk" "$work/empty"
