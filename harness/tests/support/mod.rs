@@ -85,7 +85,10 @@ impl Fixture {
         let bundle = dir.path().join("bundle");
         fs::create_dir_all(bundle.join("rootfs/bin")).unwrap();
         if Path::new("/bin/busybox").exists() {
-            fs::copy("/bin/busybox", bundle.join("rootfs/bin/busybox")).unwrap();
+            // By a process of its own: a descriptor that this one writes to may be inherited by what
+            // another trial starts just then, and a file that is open for writing cannot be executed.
+            let copy = bundle.join("rootfs/bin/busybox");
+            assert!(Command::new("cp").arg("/bin/busybox").arg(copy).status().unwrap().success());
             for name in ["sh", "cat", "ls", "sleep", "id", "stat", "touch", "kill", "true"] {
                 symlink("busybox", bundle.join("rootfs/bin").join(name)).unwrap();
             }
