@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Needs, outcome, proc_status, trial};
+use crate::support::{Fixture, Needs, accept, outcome, proc_status, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -199,22 +199,6 @@ fn hook_failures() {
     fixture.assert_gone();
 }
 
-/// Takes the terminal that a container sends to a socket.
-fn accept(listener: &UnixListener) -> fs::File {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-    let (stream, _) = listener.accept().unwrap();
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut bytes = [0; 64];
-    let mut vectors = [std::io::IoSliceMut::new(&mut bytes)];
-    rustix::net::recvmsg(&stream, &mut vectors, &mut control, RecvFlags::empty()).unwrap();
-    let files = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
-        _ => None,
-    });
-    files.unwrap().into()
-}
-
 fn console() {
     // A name longer than sun_path.
     let mut fixture =
@@ -229,7 +213,7 @@ fn console() {
     let id = fixture.id.clone();
     let created = fixture.call(&["create", "--console-socket", socket.to_str().unwrap(), &id]);
     assert_eq!((created.code, created.stderr.as_str()), (Some(0), ""));
-    let mut master = accept(&listener);
+    let (mut master, _) = accept(&listener);
     fixture.verb("start").prints("");
     let mut text = Vec::new();
     let mut buffer = [0; 1024];

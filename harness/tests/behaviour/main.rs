@@ -14,6 +14,7 @@ mod image;
 mod inside;
 mod lifecycle;
 mod protocol;
+mod seccomp;
 mod user;
 mod world;
 
@@ -30,6 +31,7 @@ fn main() {
         inside::trials(),
         lifecycle::trials(),
         protocol::trials(),
+        seccomp::trials(),
         user::trials(),
         world::trials(),
     ];

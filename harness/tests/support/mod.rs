@@ -273,6 +273,23 @@ impl Outcome {
     }
 }
 
+/// Takes a descriptor that is sent to a socket, and the bytes that come with it.
+pub fn accept(listener: &std::os::unix::net::UnixListener) -> (fs::File, Vec<u8>) {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+    let (stream, _) = listener.accept().unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 4096];
+    let mut vectors = [std::io::IoSliceMut::new(&mut bytes)];
+    let count =
+        rustix::net::recvmsg(&stream, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap().bytes;
+    let file = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    (file.unwrap().into(), bytes[..count].to_vec())
+}
+
 /// A field of /proc/PID/status.
 pub fn proc_status(pid: i32, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
