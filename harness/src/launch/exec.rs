@@ -67,8 +67,12 @@ pub fn exec(
 ) -> Result<Running> {
     let lasting = Lasting::new(&state.process)?;
     let domains = lasting.process;
-    let process =
-        Process { personality: domains.personality, memory_policy: domains.memory_policy, ..planned.process };
+    let process = Process {
+        personality: domains.personality,
+        memory_policy: domains.memory_policy,
+        keep_groups: keeps_groups(state, planned.process.groups)?,
+        ..planned.process
+    };
     labels::check(!planned.labels.apparmor.is_empty(), !planned.labels.selinux.is_empty())?;
     let terminal = Terminal { console: false, ..planned.terminal };
     let order = Order {
@@ -79,6 +83,19 @@ pub fn exec(
         filter: directory.filter()?,
     };
     start(state, &order, options)
+}
+
+/// Whether the container's user namespace forbids setgroups(2) (user_namespaces(7)).
+fn keeps_groups(state: &State, groups: &[u32]) -> Result<bool> {
+    let text = std::fs::read(format!("/proc/{}/setgroups", state.pid)).unwrap_or_default();
+    let denied = text.starts_with(b"deny");
+    if denied && !groups.is_empty() {
+        return Err(Error::config(
+            "/process/user/additionalGids",
+            "an ordinary user's user namespace cannot set groups",
+        ));
+    }
+    Ok(denied)
 }
 
 /// Runs a `startContainer` hook to its end: in the container, as whom its process is to be. The

@@ -41,7 +41,7 @@ use crate::plan::{Facts, Kind, Launch, Plan, Wishes};
 use crate::process::number;
 use crate::seccomp::Filter;
 use crate::spec::Hooks;
-use crate::state::{Directory, State, Store};
+use crate::state::{Directory, State, Status, Store};
 
 pub use bundle::Bundle;
 use way::Way;
@@ -192,7 +192,11 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     }
     let way = Way::choose(&store, &plan, &joined, sources.privileged)?;
     let work = Work { plan: &plan, sources, joined, way, devices, console, page_file, page };
+    let poststop = plan.hooks.poststop.clone().unwrap_or_default();
+    let told = state.clone();
+    // A container that comes to nothing has ended as well (runtime.md, "Lifecycle").
     start_init(work, state, rollback, options)
+        .inspect_err(|_| hooks::run_all("poststop", &poststop, &told, Status::Stopped.name()))
 }
 
 fn nothing() -> Error {

@@ -191,6 +191,16 @@ fn hook_failures() {
         fixture.run().fails_with(message);
         fixture.assert_gone();
     }
+    // A create that fails ends the container, too.
+    let mut fixture = Fixture::script("true");
+    let mark = fixture.path().join("mark");
+    fixture.config["hooks"] = json!({
+        "prestart": [{ "path": "/bin/false" }],
+        "poststop": [{ "path": "/usr/bin/touch", "args": ["touch", mark] }],
+    });
+    fixture.run().fails_with("prestart hook #1 /bin/false: exit status: 1");
+    assert!(mark.exists());
+    fixture.assert_gone();
     let mut fixture = Fixture::script("true");
     fixture.config["hooks"] = json!({ "poststop": [{ "path": "/bin/false" }] });
     let ran = fixture.run();

@@ -69,7 +69,9 @@ fn mistakes() {
 /// Runs the harness as uid 1000, from a copy that it can reach.
 fn as_ordinary(fixture: &Fixture, args: &[&str]) -> crate::support::Outcome {
     let copy = fixture.path().join("harness");
-    fs::copy(crate::support::binary(), &copy).unwrap();
+    // By a process of its own, as the fixture's busybox.
+    let mut copied = std::process::Command::new("cp");
+    assert!(copied.arg(crate::support::binary()).arg(&copy).status().unwrap().success());
     outcome(
         std::process::Command::new("setpriv")
             .args(["--reuid", "1000", "--regid", "1000", "--clear-groups"])
@@ -95,6 +97,13 @@ fn ordinary() {
     as_ordinary(&fixture, &["run", &fixture.id])
         .prints("uid=0 gid=0 groups=65534\n1\n".replace(" groups=65534", "").as_str());
     as_ordinary(&fixture, &["list", "-q"]).prints("");
+    // One more process, too.
+    let text =
+        fs::read_to_string(&config).unwrap().replace("id; echo hello >/dev/null && ls", "sleep 100; ls");
+    fs::write(&config, text).unwrap();
+    as_ordinary(&fixture, &["run", "-d", &fixture.id]).prints("");
+    as_ordinary(&fixture, &["exec", &fixture.id, "id"]).prints("uid=0 gid=0\n");
+    as_ordinary(&fixture, &["delete", "-f", &fixture.id]).prints("");
 }
 
 fn demo() {
