@@ -16,7 +16,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # libraries of these and of dynamically linked Rust programs.
 programs="dash busybox-static util-linux mount tar gzip strace libcap2-bin apparmor checkpolicy"
 libraries="libc6 libgcc-s1 libacl1 libblkid1 libcap-ng0 libcap2 liblzma5 libmount1 libpcre2-8-0
-libselinux1 libsmartcols1 libudev1 libunwind8 libuuid1"
+libselinux1 libsmartcols1 libtinfo6 libudev1 libunwind8 libuuid1"
 # With what these need. The virtio ones carry the runner's disks and ports.
 modules="virtio_pci virtio_console virtio_blk dummy veth bridge tun overlay loop fuse bfq"
 

@@ -35,7 +35,8 @@ message! {
         pub root: Root<'a>,
         /// Network namespace.
         pub network: Network,
-        /// What does not depend on the network namespace.
+        /// What does not depend on the network namespace: with mounts, all of those at and below
+        /// /dev, whose nodes are made after these mounts.
         pub early: Layer<'a>,
         /// What does, or comes after something that does.
         pub late: Layer<'a>,

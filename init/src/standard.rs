@@ -3,7 +3,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::config::{
     InitConfig, PROC_DONE, PROC_HOOKS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN, Process,
@@ -107,15 +107,9 @@ fn prepare<'a>(
     mounts::apply(root.as_fd(), config.early.mounts, &mut procfs, &mut sealed)?;
 
     // After the mount of /dev, before anything is masked with its null device.
-    init.enter(Phase::Devices);
-    devices::make(root.as_fd(), config.devices)?;
-    init.enter(Phase::Links);
-    links::make(root.as_fd(), config.links)?;
-
-    // After /dev/pts is mounted, which the terminal must come from, and before hooks may look.
-    if config.terminal.open {
-        init.enter(Phase::Console);
-        console::open(root.as_fd(), config.terminal, socket)?;
+    let dev_is_early = !config.early.mounts.is_empty();
+    if dev_is_early {
+        fill_dev(init, config, root.as_fd())?;
     }
 
     // On the fast path init is in its root already, so paths on procfs need not wait either.
@@ -145,6 +139,9 @@ fn prepare<'a>(
     // The rest of the mounts, in the order of the configuration.
     init.enter(Phase::Mounts);
     mounts::apply(root.as_fd(), config.late.mounts, &mut procfs, &mut sealed)?;
+    if !dev_is_early {
+        fill_dev(init, config, root.as_fd())?;
+    }
 
     // The container is as hooks may see it, and the host's paths are still there for theirs.
     if config.hooks {
@@ -225,6 +222,24 @@ fn prepare<'a>(
     core::mem::forget(root);
 
     Ok(Prepared { path, process, procfs, status, fifo, filter })
+}
+
+/// Nodes, links, and the terminal from the container's own /dev/pts.
+fn fill_dev<'a>(
+    init: &mut Bootstrap,
+    config: &InitConfig<'a>,
+    root: BorrowedFd<'_>,
+) -> Result<(), Fault<'a>> {
+    init.enter(Phase::Devices);
+    devices::make(root, config.devices)?;
+    init.enter(Phase::Links);
+    links::make(root, config.links)?;
+    // Before hooks may look at it.
+    if config.terminal.open {
+        init.enter(Phase::Console);
+        console::open(root, config.terminal, descriptor(init.socket))?;
+    }
+    Ok(())
 }
 
 /// Copies what is needed after the gate and tells the harness that the container is created.

@@ -176,6 +176,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
             pidfd: &mut process,
             cgroups: &state.cgroups,
             file: None,
+            ahead: Vec::new(),
         },
         state,
         order,

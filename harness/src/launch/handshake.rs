@@ -167,6 +167,8 @@ pub struct Init<'i> {
     pub cgroups: &'i [PathBuf],
     /// A descriptor that came with the last frame.
     pub file: Option<OwnedFd>,
+    /// What has come of the next frame.
+    pub ahead: Vec<u8>,
 }
 
 /// recvmsg(2) with room for one descriptor.
@@ -228,26 +230,28 @@ impl Init<'_> {
 
     /// Waits for the end of the connection, which is init's execve.
     pub fn expect_end(&mut self) -> Result<()> {
-        let mut byte = [0; HEADER_LENGTH + MAX_MESSAGE];
-        loop {
-            return match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
+        let mut byte = [0];
+        while self.ahead.is_empty() {
+            match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
                 // Reset: it died behind its last word; how is seen when it is waited for.
-                Ok((0, _)) | Err(Errno::CONNRESET) => Ok(()),
-                Ok(_) => match self.receive()? {
-                    Message::Error(failure) => Err(Error::Init(failure)),
-                    Message::Sync(found) => Err(Error::Protocol(format!("{found:?} behind procDone"))),
-                },
-                Err(Errno::INTR) => continue,
-                Err(errno) => Err(errno).host("receive", "from init"),
-            };
+                Ok((0, _)) | Err(Errno::CONNRESET) => return Ok(()),
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno).host("receive", "from init"),
+            }
+        }
+        match self.receive()? {
+            Message::Error(failure) => Err(Error::Init(failure)),
+            Message::Sync(found) => Err(Error::Protocol(format!("{found:?} behind procDone"))),
         }
     }
 
-    /// Receives one frame. Init sends the next only when it has been answered, so what one recv(2)
-    /// brings belongs to one frame.
+    /// Receives one frame; what came with it of the next one is kept.
     fn receive(&mut self) -> Result<Message> {
         let mut buffer = [0; HEADER_LENGTH + MAX_MESSAGE];
-        let mut filled = 0;
+        let mut filled = self.ahead.len();
+        buffer.get_mut(..filled).unwrap_or_default().copy_from_slice(&self.ahead);
+        self.ahead.clear();
         loop {
             let length = match buffer.first_chunk().filter(|_| filled >= HEADER_LENGTH) {
                 None => buffer.len(),
@@ -255,10 +259,11 @@ impl Init<'_> {
                     let header = Header::decode(*header)
                         .map_err(|bad| Error::Protocol(format!("{bad:?} in a header")))?;
                     let length = HEADER_LENGTH + header.length as usize;
-                    if filled > length || length > buffer.len() {
+                    if length > buffer.len() {
                         return Err(Error::Protocol("a frame of the wrong length".into()));
                     }
-                    if filled == length {
+                    if filled >= length {
+                        self.ahead.extend_from_slice(buffer.get(length..filled).unwrap_or_default());
                         return decode(header.kind, buffer.get(HEADER_LENGTH..length).unwrap_or_default());
                     }
                     length

@@ -307,6 +307,7 @@ fn start_init(
             pidfd: &mut rollback.child,
             cgroups: &cgroups,
             file: None,
+            ahead: Vec::new(),
         },
         plan,
         way: &way,

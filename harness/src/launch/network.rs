@@ -24,7 +24,8 @@ pub enum Destination<'d> {
 
 /// The host's devices that a container gets.
 pub struct Devices<'p> {
-    socket: OwnedFd,
+    /// None where there is nothing to move.
+    socket: Option<OwnedFd>,
     found: Vec<(u32, &'p NetworkDevice)>,
     /// Addresses that they have, and keep.
     pub addresses: Vec<Address>,
@@ -33,10 +34,13 @@ pub struct Devices<'p> {
 impl<'p> Devices<'p> {
     /// Looks the devices up.
     pub fn find(plan: &'p [NetworkDevice]) -> Result<Self> {
+        if plan.is_empty() {
+            return Ok(Self { socket: None, found: Vec::new(), addresses: Vec::new() });
+        }
         let socket =
             rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
                 .host("socket", "netlink")?;
-        let mut devices = Self { socket, found: Vec::new(), addresses: Vec::new() };
+        let mut devices = Self { socket: Some(socket), found: Vec::new(), addresses: Vec::new() };
         for device in plan {
             let mut message = LinkMessage::default();
             message.attributes.push(LinkAttribute::IfName(device.name.clone()));
@@ -109,11 +113,12 @@ impl<'p> Devices<'p> {
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
-        rustix::net::send(&self.socket, &bytes, SendFlags::empty())?;
+        let socket = self.socket.as_ref().ok_or(Errno::NOTSOCK)?;
+        rustix::net::send(socket, &bytes, SendFlags::empty())?;
         let mut answers = Vec::new();
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            let (count, _) = rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
+            let (count, _) = rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty())?;
             let mut rest = buffer.get(..count).unwrap_or_default();
             while !rest.is_empty() {
                 let answer =

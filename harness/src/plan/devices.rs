@@ -56,7 +56,8 @@ pub fn plan<'a>(
             }
         };
         let number = |name: &str, value: Option<i64>| match value {
-            None if kind == S_IFIFO => Ok(0),
+            // A fifo has no number, whatever the configuration says.
+            _ if kind == S_IFIFO => Ok(0),
             None => Err(Error::config(format!("{pointer}/{name}"), "missing")),
             Some(value) => u32::try_from(value)
                 .map_err(|_| Error::config(format!("{pointer}/{name}"), format!("{value} is out of range"))),

@@ -30,5 +30,5 @@ pub fn plan(spec: &Spec<'_>) -> Result<Hooks> {
             }
         }
     }
-    Ok(hooks.clone())
+    Ok(Hooks::clone(hooks))
 }

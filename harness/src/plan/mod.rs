@@ -146,7 +146,7 @@ impl<'a> Plan<'a> {
         }
         text(arena, "/root/path", &root.path)?;
         let default = crate::spec::Linux::default();
-        let linux = spec.linux.as_ref().unwrap_or(arena.alloc(default));
+        let linux = spec.linux.as_deref().unwrap_or(arena.alloc(default));
         let mut warnings = Vec::new();
         let namespaces = namespaces::plan(arena, linux)?;
         names(spec, &namespaces)?;

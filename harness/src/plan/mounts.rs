@@ -252,9 +252,14 @@ pub fn notify_socket<'a>() -> Placed<'a> {
 }
 
 /// How many mounts at the front do not depend on the network namespace: sysfs shows the one of
-/// its mounter, and what comes after it may lie below it.
+/// its mounter, and what comes after it may lie below it. None where /dev is not complete by then.
 pub fn independent(mounts: &[Placed<'_>]) -> usize {
-    mounts.iter().position(|placed| placed.mount.kind == c"sysfs").unwrap_or(mounts.len())
+    let early = mounts.iter().position(|placed| placed.mount.kind == c"sysfs").unwrap_or(mounts.len());
+    let on_dev = |placed: &Placed<'_>| {
+        let target = placed.mount.target.to_bytes();
+        target == b"/dev" || target.starts_with(b"/dev/")
+    };
+    if mounts.get(early..).unwrap_or_default().iter().any(on_dev) { 0 } else { early }
 }
 
 /// Whether `/dev` is bound from elsewhere; then its nodes are none of this runtime's business.

@@ -107,7 +107,7 @@ fn cut(rules: &Rules, table: &Table, base: u32, last: u32, list: &mut Vec<Interv
 fn gap(rules: &Rules, table: &Table, base: u32, (first, end): (u32, u32), list: &mut Vec<Interval>) {
     let verdict = |number| Leaf::Verdict(rules.fallback(table, number));
     merge(list, Interval { start: base + first, leaf: verdict(first) });
-    let beyond = table.highest + 1;
+    let Some(beyond) = table.highest.map(|highest| highest + 1) else { return };
     if first < beyond && beyond < end {
         merge(list, Interval { start: base + beyond, leaf: verdict(beyond) });
     }

@@ -63,8 +63,8 @@ pub struct Table {
     private: Vec<(u32, u16)>,
     /// Rules with conditions, by number, then in order.
     pub conditional: Vec<Conditional>,
-    /// The highest number that the profile names.
-    pub highest: u32,
+    /// The highest number that the profile names, if it names any.
+    pub highest: Option<u32>,
 }
 
 /// A profile, flat.
@@ -88,7 +88,13 @@ const DENSE: usize = 1024;
 
 impl Table {
     fn new(arch: Arch) -> Self {
-        Self { arch, unconditional: vec![0; DENSE], private: Vec::new(), conditional: Vec::new(), highest: 0 }
+        Self {
+            arch,
+            unconditional: vec![0; DENSE],
+            private: Vec::new(),
+            conditional: Vec::new(),
+            highest: None,
+        }
     }
 
     /// The unconditional rule of a number.
@@ -138,7 +144,7 @@ impl Table {
 
     fn name(&mut self, number: u32) {
         if !self.arch.is_private(number) {
-            self.highest = self.highest.max(number);
+            self.highest = self.highest.max(Some(number));
         }
     }
 }
@@ -226,10 +232,14 @@ impl Rules {
     }
 
     /// What happens to a number that no rule decides: calls that are newer than the profile do not
-    /// exist, so that programs fall back to older ones.
+    /// exist, so that programs fall back to older ones. A profile that names none is about all.
     pub fn fallback(&self, table: &Table, number: u32) -> u32 {
         let permissive = matches!(self.default & action::MASK, action::ALLOW | action::LOG | action::TRACE);
-        if permissive || number <= table.highest { self.default } else { action::UNKNOWN_CALL }
+        if permissive || table.highest.is_none_or(|highest| number <= highest) {
+            self.default
+        } else {
+            action::UNKNOWN_CALL
+        }
     }
 }
 

@@ -159,7 +159,7 @@ fn bad_profiles_are_refused_with_their_place() {
         ),
         (
             r#"{"defaultAction":"SCMP_ACT_KILL"}"#,
-            "/defaultAction: ERRNO(38) for execve, which starts the process",
+            "/defaultAction: KILL_THREAD for execve, which starts the process",
         ),
         (
             r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#,
@@ -246,7 +246,7 @@ fn random() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 320, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn random_profiles_mean_what_they_say(profile in random()) {
         let text = profile.to_string();

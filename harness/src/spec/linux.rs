@@ -17,7 +17,7 @@ pub struct Linux<'a> {
     pub sysctl: Option<Map<'a>>,
     /// cgroup limits.
     #[serde(borrow)]
-    pub resources: Option<Resources<'a>>,
+    pub resources: Option<Box<Resources<'a>>>,
     /// cgroup path.
     #[serde(borrow)]
     pub cgroups_path: Option<Text<'a>>,
@@ -32,7 +32,7 @@ pub struct Linux<'a> {
     pub net_devices: Option<Map<'a, NetDevice<'a>>>,
     /// Seccomp filter.
     #[serde(borrow)]
-    pub seccomp: Option<Seccomp<'a>>,
+    pub seccomp: Option<Box<Seccomp<'a>>>,
     /// Propagation of the root mount.
     #[serde(borrow)]
     pub rootfs_propagation: Option<Text<'a>>,

@@ -25,7 +25,7 @@ pub struct Spec<'a> {
     pub oci_version: Option<Text<'a>>,
     /// The process; `create` works without, `start` does not.
     #[serde(borrow, default)]
-    pub process: Option<Process<'a>>,
+    pub process: Option<Box<Process<'a>>>,
     /// The root file system.
     #[serde(borrow, default)]
     pub root: Option<Root<'a>>,
@@ -40,13 +40,13 @@ pub struct Spec<'a> {
     pub mounts: Option<Vec<Mount<'a>>>,
     /// Hooks.
     #[serde(default)]
-    pub hooks: Option<Hooks>,
+    pub hooks: Option<Box<Hooks>>,
     /// Annotations; kept in the state.
     #[serde(borrow, default)]
     pub annotations: Option<Map<'a>>,
     /// Linux.
     #[serde(borrow, default)]
-    pub linux: Option<Linux<'a>>,
+    pub linux: Option<Box<Linux<'a>>>,
 }
 
 /// `root`.

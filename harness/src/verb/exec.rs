@@ -105,7 +105,7 @@ fn from_arguments<'a>(args: &Args, spec: Spec<'a>) -> Result<Process<'a>> {
             set.get_or_insert_default().push(owned(name));
         }
     }
-    Ok(process)
+    Ok(*process)
 }
 
 /// `UID[:GID]`, numbers alone: the image's files have no say in it.

@@ -46,6 +46,7 @@ fn wishes(args: &Args) -> Result<Wishes> {
     };
     let listen = listen_fds();
     let preserve = preserve + listen;
+    // The first one missing would be some other file by the time it is passed on.
     for number in 3..3 + preserve as i32 {
         if rustix::io::fcntl_getfd(crate::sys::borrow(number)).is_err() {
             return Err(Error::Usage(format!("--preserve-fds: descriptor {number} is not open")));

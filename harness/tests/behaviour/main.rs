@@ -11,8 +11,10 @@ mod cli;
 mod conformance;
 mod death;
 mod image;
+mod inside;
 mod lifecycle;
 mod protocol;
+mod seccomp;
 mod user;
 mod world;
 
@@ -26,8 +28,10 @@ fn main() {
         conformance::trials(),
         death::trials(),
         image::trials(),
+        inside::trials(),
         lifecycle::trials(),
         protocol::trials(),
+        seccomp::trials(),
         user::trials(),
         world::trials(),
     ];

@@ -85,7 +85,10 @@ impl Fixture {
         let bundle = dir.path().join("bundle");
         fs::create_dir_all(bundle.join("rootfs/bin")).unwrap();
         if Path::new("/bin/busybox").exists() {
-            fs::copy("/bin/busybox", bundle.join("rootfs/bin/busybox")).unwrap();
+            // By a process of its own: a descriptor that this one writes to may be inherited by what
+            // another trial starts just then, and a file that is open for writing cannot be executed.
+            let copy = bundle.join("rootfs/bin/busybox");
+            assert!(Command::new("cp").arg("/bin/busybox").arg(copy).status().unwrap().success());
             for name in ["sh", "cat", "ls", "sleep", "id", "stat", "touch", "kill", "true"] {
                 symlink("busybox", bundle.join("rootfs/bin").join(name)).unwrap();
             }
@@ -268,6 +271,23 @@ impl Outcome {
     pub fn prints(&self, text: &str) {
         assert_eq!((self.code, self.stderr.as_str(), self.stdout.as_str()), (Some(0), "", text));
     }
+}
+
+/// Takes a descriptor that is sent to a socket, and the bytes that come with it.
+pub fn accept(listener: &std::os::unix::net::UnixListener) -> (fs::File, Vec<u8>) {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+    let (stream, _) = listener.accept().unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 4096];
+    let mut vectors = [std::io::IoSliceMut::new(&mut bytes)];
+    let count =
+        rustix::net::recvmsg(&stream, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap().bytes;
+    let file = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    (file.unwrap().into(), bytes[..count].to_vec())
 }
 
 /// A field of /proc/PID/status.

@@ -30,6 +30,7 @@ pub fn new_session() -> Result<(), Fault<'static>> {
 
 /// Opens a terminal in the container's own devpts, makes it the controlling one and the standard
 /// streams, and sends its master to the harness.
+#[inline(never)]
 pub fn open(root: BorrowedFd<'_>, terminal: Terminal, socket: BorrowedFd<'_>) -> Result<(), Fault<'static>> {
     let master = multiplexer(root)?;
     tty::unlock(&master).at(Op::Ioctl, PTMX)?;

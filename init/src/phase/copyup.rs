@@ -66,12 +66,7 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: u32) -> Result<()> {
             attributes(source.as_fd(), copy.as_fd(), c"")
         }
         FileType::Symlink => {
-            let mut target = Buffer::new();
-            target.resize_default(target.capacity()).map_err(|_| Errno::NAMETOOLONG)?;
-            let length = sys::readlink(from.as_fd(), name, &mut target)?;
-            *target.get_mut(length).ok_or(Errno::NAMETOOLONG)? = 0;
-            let target = CStr::from_bytes_until_nul(&target).map_err(|_| Errno::INVAL)?;
-            rustix::fs::symlinkat(target, to, name)?;
+            link(from, to, name)?;
             owner(to.as_fd(), name, found.stx_uid, found.stx_gid)
         }
         kind => {
@@ -80,6 +75,17 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: u32) -> Result<()> {
             owner(to.as_fd(), name, found.stx_uid, found.stx_gid)
         }
     }
+}
+
+/// Not part of its caller's frame, of which there is one for each level.
+#[inline(never)]
+fn link(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
+    let mut target = Buffer::new();
+    target.resize_default(target.capacity()).map_err(|_| Errno::NAMETOOLONG)?;
+    let length = sys::readlink(from.as_fd(), name, &mut target)?;
+    *target.get_mut(length).ok_or(Errno::NAMETOOLONG)? = 0;
+    let target = CStr::from_bytes_until_nul(&target).map_err(|_| Errno::INVAL)?;
+    rustix::fs::symlinkat(target, to, name)
 }
 
 fn owner(directory: BorrowedFd<'_>, name: &CStr, uid: u32, gid: u32) -> Result<()> {

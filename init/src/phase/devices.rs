@@ -57,7 +57,10 @@ impl<'a> Directory<'a> {
         let (above, last) = path::split(device.path).at(Op::Open, device.path)?;
         if self.handle.is_none() || self.path != above {
             let opened = if above == b"/dev/" {
-                path::resolve_real(root, c"/dev", OFlags::DIRECTORY)
+                match path::resolve_real(root, c"/dev", OFlags::DIRECTORY) {
+                    Err(Errno::NOENT) => path::child_directory(root, c"/dev"),
+                    found => found,
+                }
             } else {
                 path::directory(root, above)
             };

@@ -77,6 +77,7 @@ fn open(root: BorrowedFd<'_>) -> Option<OwnedFd> {
 
 /// Looks for the first entry with this user id, through one small window. On success its directory
 /// stands in `line`, after what was there.
+#[inline(never)]
 fn search(file: &OwnedFd, uid: u32, line: &mut Buffer) -> bool {
     let prefix = line.len();
     let mut window = [0; 512];

@@ -13,6 +13,7 @@ use crate::sys::arena::Arena;
 const PT_INTERP: u32 = 3;
 
 /// The interpreter that `program` names and that does not exist, if that is so.
+#[inline(never)]
 pub fn missing<'a>(arena: &Arena<'a>, program: &CStr) -> Option<&'a CStr> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::openat(CWD, program, flags, Mode::empty()).ok()?;

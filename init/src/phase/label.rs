@@ -14,6 +14,7 @@ const APPARMOR: &CStr = c"self/attr/apparmor/exec";
 const EXEC: &CStr = c"self/attr/exec";
 
 /// Asks for an `AppArmor` profile at the next execve.
+#[inline(never)]
 pub fn apparmor<'a>(procfs: &Procfs, profile: &'a CStr) -> Result<(), Fault<'a>> {
     let mut value = Buffer::new();
     let text = path::join(&mut value, &[b"exec ", profile.to_bytes()]).at(Op::Write, profile)?;
@@ -31,6 +32,7 @@ pub fn apparmor<'a>(procfs: &Procfs, profile: &'a CStr) -> Result<(), Fault<'a>>
 }
 
 /// Asks for an `SELinux` label at the next execve.
+#[inline(never)]
 pub fn selinux<'a>(procfs: &Procfs, label: &'a CStr) -> Result<(), Fault<'a>> {
     procfs.write(EXEC, label.to_bytes()).map_err(|fault| Fault { path: label, ..fault })?;
     verify(procfs, EXEC, label, |found| found == label.to_bytes())
@@ -41,6 +43,7 @@ pub fn keys<'a>(procfs: &Procfs, label: &'a CStr) -> Result<(), Fault<'a>> {
     procfs.write(c"self/attr/keycreate", label.to_bytes()).map_err(|fault| Fault { path: label, ..fault })
 }
 
+#[inline(never)]
 fn verify<'a>(
     procfs: &Procfs,
     file: &'static CStr,

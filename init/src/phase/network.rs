@@ -28,6 +28,7 @@ const NLMSG_ERROR: u32 = 2;
 
 /// Sends ready requests (rtnetlink(7)) one after the other: addresses, links, routes. Each must ask
 /// for an answer (`NLM_F_ACK`), and the first refusal ends it, named by its number from 1.
+#[inline(never)]
 pub fn configure<'a>(requests: &[u8], arena: &Arena<'a>) -> Result<(), Fault<'a>> {
     if requests.is_empty() {
         return Ok(());
