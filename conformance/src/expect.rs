@@ -44,9 +44,16 @@ pub struct Program {
     pub needs: Vec<String>,
     /// The program that must pass for a pass of this one to mean something.
     pub control: Option<String>,
+    /// Run with no other program beside it: it takes for granted that its container gets the CPU.
+    #[serde(default)]
+    pub alone: bool,
     /// How many times it is run, where it races with itself.
     #[serde(default = "once")]
     pub runs: usize,
+    /// How many more times it is run after a lost race, until it is won once. Winning shows all
+    /// there is to see; never winning is a failure.
+    #[serde(default)]
+    pub retries: usize,
     /// The failure that the race leads to.
     pub race: Option<String>,
     /// The failure of a conforming runtime, for a broken program.

@@ -51,10 +51,10 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
     let lane = Lane { work: &suite.work(), hierarchies: &hierarchies, facts: &facts, jobs: options.jobs };
     let runs = lane.run(&tasks)?;
     let mut grouped: Vec<[Runs<'_>; 2]> = options.runtimes.iter().map(|_| Default::default()).collect();
-    for (task, run) in tasks.iter().zip(runs) {
+    for (task, mut run) in tasks.iter().zip(runs) {
         if let Some([original, patched]) = grouped.get_mut(task.runtime) {
             let runs = if task.patched { patched } else { original };
-            runs.entry(task.name).or_default().push(run);
+            runs.entry(task.name).or_default().append(&mut run);
         }
     }
     let tested = options.runtimes.iter().zip(grouped).map(|((name, path), [original, patched])| {

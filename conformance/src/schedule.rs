@@ -50,37 +50,43 @@ pub struct Lane<'l> {
 
 impl Lane<'_> {
     /// Carries the tasks out; the runs, in their order.
-    pub fn run(&self, tasks: &[Task<'_>]) -> Result<Vec<Run>> {
+    pub fn run(&self, tasks: &[Task<'_>]) -> Result<Vec<Vec<Run>>> {
         static STOPPED: AtomicBool = AtomicBool::new(false);
         ctrlc::set_handler(|| STOPPED.store(true, Ordering::Relaxed)).at("take", "signals")?;
-        let next = AtomicUsize::new(0);
-        let done: Vec<Mutex<Option<Result<Run>>>> = tasks.iter().map(|_| Mutex::new(None)).collect();
+        let done: Vec<Mutex<Option<Result<Vec<Run>>>>> = tasks.iter().map(|_| Mutex::new(None)).collect();
         let bar = progress(tasks.len());
+        let one = |index: usize| {
+            let (Some(task), Some(slot)) = (tasks.get(index), done.get(index)) else { return };
+            let stopped = || STOPPED.load(Ordering::Relaxed);
+            if stopped() {
+                return;
+            }
+            bar.set_message(task.name.to_owned());
+            let run = self.until_won(task, index + 1, stopped);
+            // Isolation that fails once fails always.
+            if run.is_err() {
+                STOPPED.store(true, Ordering::Relaxed);
+            }
+            if let Ok(mut slot) = slot.lock() {
+                *slot = Some(run);
+            }
+            bar.inc(1);
+        };
+        let (alone, together): (Vec<usize>, Vec<usize>) =
+            (0..tasks.len()).partition(|index| tasks.get(*index).is_some_and(|task| task.program.alone));
+        alone.into_iter().for_each(one);
+        let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs.min(tasks.len()) {
+            for _ in 0..self.jobs.min(together.len()) {
                 scope.spawn(|| {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let (Some(task), Some(slot)) = (tasks.get(index), done.get(index)) else { break };
-                        if STOPPED.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        bar.set_message(task.name.to_owned());
-                        let run = self.one(task, index + 1, || STOPPED.load(Ordering::Relaxed));
-                        // Isolation that fails once fails always.
-                        if run.is_err() {
-                            STOPPED.store(true, Ordering::Relaxed);
-                        }
-                        if let Ok(mut slot) = slot.lock() {
-                            *slot = Some(run);
-                        }
-                        bar.inc(1);
+                    while let Some(index) = together.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        one(*index);
                     }
                 });
             }
         });
         bar.finish_and_clear();
-        let mut runs: Vec<Option<Result<Run>>> =
+        let mut runs: Vec<Option<Result<Vec<Run>>>> =
             done.into_iter().map(|slot| slot.into_inner().unwrap_or_default()).collect();
         if let Some(failed) = runs.iter().position(|run| matches!(run, Some(Err(_)))) {
             let failed = runs.swap_remove(failed);
@@ -89,9 +95,25 @@ impl Lane<'_> {
         runs.into_iter().map(|run| run.unwrap_or_else(|| Err(interrupted()))).collect()
     }
 
-    fn one(&self, task: &Task<'_>, number: usize, stopped: impl Fn() -> bool) -> Result<Run> {
-        let (stdout, stderr) =
-            (task.evidence.with_extension("stdout"), task.evidence.with_extension("stderr"));
+    /// The runs of a task: one, or more where it lost a race that it may repeat.
+    fn until_won(&self, task: &Task<'_>, number: usize, stopped: impl Fn() -> bool) -> Result<Vec<Run>> {
+        let lost = |run: &Run| task.program.race.as_ref().is_some_and(|line| run.finding.has(line));
+        let mut runs = vec![self.one(task, &task.evidence, number, &stopped)?];
+        while runs.len() <= task.program.retries && runs.last().is_some_and(lost) && !stopped() {
+            let evidence = format!("{}-{:02}", task.evidence.display(), runs.len() + 1);
+            runs.push(self.one(task, Path::new(&evidence), number, &stopped)?);
+        }
+        Ok(runs)
+    }
+
+    fn one(
+        &self,
+        task: &Task<'_>,
+        evidence: &Path,
+        number: usize,
+        stopped: &impl Fn() -> bool,
+    ) -> Result<Run> {
+        let (stdout, stderr) = (evidence.with_extension("stdout"), evidence.with_extension("stderr"));
         let order = Order {
             program: task.file.clone(),
             runtime: task.path.to_path_buf(),

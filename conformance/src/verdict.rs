@@ -82,9 +82,12 @@ impl Row {
     pub fn settle(name: &str, program: &Program, runs: Vec<Run>, control: bool, facts: &Facts) -> Self {
         let obstacle = program.obstacle(facts);
         let possible = obstacle.is_none() && program.class != Class::Broken;
+        // Those before the last were lost races, and repeated.
+        let counted = if program.retries > 0 { runs.len().saturating_sub(1) } else { 0 };
+        let counted = runs.get(counted..).unwrap_or_default();
         let failures: Vec<&Finding> =
-            runs.iter().filter(|run| !run.passed()).map(|run| &run.finding).collect();
-        let right = runs.len() - failures.len();
+            counted.iter().filter(|run| !run.passed()).map(|run| &run.finding).collect();
+        let right = counted.len() - failures.len();
         let (verdict, reason) = match failures.first() {
             None => content(program, obstacle, control),
             Some(_) if obstacle.is_some() => (Verdict::NotRunnable, obstacle),
@@ -105,10 +108,15 @@ impl Row {
             }
         };
         // However many runs it won: a count that hangs on luck would differ from run to run.
-        let raced = program.race.is_some() && matches!(verdict, Verdict::Pass | Verdict::Race);
+        let raced = program.race.is_some()
+            && program.retries == 0
+            && matches!(verdict, Verdict::Pass | Verdict::Race);
         let (verdict, reason) = if raced {
             let why = program.reason.as_deref().unwrap_or_default();
             (Verdict::Race, Some(format!("{right} of {} runs in order: {why}", runs.len())))
+        } else if verdict == Verdict::Pass && runs.len() > 1 {
+            let why = program.reason.as_deref().unwrap_or_default();
+            (Verdict::Pass, Some(format!("run {} was in time: {why}", runs.len())))
         } else {
             (verdict, reason)
         };
@@ -133,8 +141,11 @@ impl Row {
         self.runs.iter().filter(|run| run.passed()).count()
     }
 
-    /// The run that the verdict rests on: the first that did not pass.
+    /// The run that the verdict rests on: the first that did not pass, or the one that did.
     pub fn telling(&self) -> Option<&Run> {
+        if self.verdict == Verdict::Pass {
+            return self.runs.last();
+        }
         self.runs.iter().find(|run| !run.passed()).or(self.runs.first())
     }
 
@@ -213,6 +224,14 @@ mod tests {
         );
         let broken = settle("class = \"broken\"\nfails = \"x\"\nreason = \"z\"", &["no"], true);
         assert_eq!(broken, (Verdict::Broken, false));
+    }
+
+    #[test]
+    fn repeated_races() {
+        let toml = "class = \"passable\"\nrace = \"late\"\nretries = 2";
+        assert_eq!(settle(toml, &["late", ""], true), (Verdict::Pass, true));
+        assert_eq!(settle(toml, &["late", "late", "late"], true), (Verdict::Fail, false));
+        assert_eq!(settle(toml, &["late", "other"], true), (Verdict::Fail, false));
     }
 
     #[test]
