@@ -122,7 +122,8 @@ pub struct Step {
 
 /// Decodes the body of a frame that init sent.
 fn decode(kind: Kind, body: &[u8]) -> Result<Message> {
-    let mut memory = [std::mem::MaybeUninit::uninit(); 8 * 1024];
+    // Not on the stack, of which init inherits the limit.
+    let mut memory = vec![std::mem::MaybeUninit::uninit(); 8 * 1024];
     let arena = Arena::new(&mut memory);
     let bad =
         |bad: wire::Malformed| Error::Protocol(format!("{:?} at byte {} of a frame", bad.reason, bad.offset));
@@ -248,7 +249,7 @@ impl Init<'_> {
 
     /// Receives one frame; what came with it of the next one is kept.
     fn receive(&mut self) -> Result<Message> {
-        let mut buffer = [0; HEADER_LENGTH + MAX_MESSAGE];
+        let mut buffer = vec![0; HEADER_LENGTH + MAX_MESSAGE];
         let mut filled = self.ahead.len();
         buffer.get_mut(..filled).unwrap_or_default().copy_from_slice(&self.ahead);
         self.ahead.clear();

@@ -106,7 +106,7 @@ pub fn plan<'a>(
         keep_groups: false,
         umask,
         no_new_privs: process.no_new_privileges.unwrap_or(false),
-        capabilities: capabilities(process.capabilities.as_ref(), warnings)?,
+        capabilities: capabilities(process.capabilities.as_deref(), warnings)?,
         rlimits: rlimits(arena, process.rlimits.as_deref().unwrap_or_default())?,
         oom_score_adj: score,
         parent_death_signal: 0,

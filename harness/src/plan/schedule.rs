@@ -60,8 +60,8 @@ const CLASS_SHIFT: u32 = 13;
 /// Plans scheduler and I/O priority.
 pub fn plan(process: &spec::Process<'_>) -> Result<Schedule> {
     Ok(Schedule {
-        scheduler: process.scheduler.as_ref().map(scheduler).transpose()?,
-        io_priority: process.io_priority.as_ref().map(io_priority).transpose()?,
+        scheduler: process.scheduler.as_deref().map(scheduler).transpose()?,
+        io_priority: process.io_priority.as_deref().map(io_priority).transpose()?,
     })
 }
 

@@ -47,13 +47,13 @@ pub struct Linux<'a> {
     pub mount_label: Option<Text<'a>>,
     /// Intel RDT.
     #[serde(borrow)]
-    pub intel_rdt: Option<IntelRdt<'a>>,
+    pub intel_rdt: Option<Box<IntelRdt<'a>>>,
     /// NUMA memory policy.
     #[serde(borrow)]
-    pub memory_policy: Option<MemoryPolicy<'a>>,
+    pub memory_policy: Option<Box<MemoryPolicy<'a>>>,
     /// personality(2).
     #[serde(borrow)]
-    pub personality: Option<Personality<'a>>,
+    pub personality: Option<Box<Personality<'a>>>,
     /// Offsets of a time namespace, by clock.
     #[serde(borrow)]
     pub time_offsets: Option<Map<'a, Offset>>,

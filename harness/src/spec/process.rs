@@ -25,7 +25,7 @@ pub struct Process<'a> {
     pub cwd: Option<Text<'a>>,
     /// Capability sets; absent means none.
     #[serde(borrow)]
-    pub capabilities: Option<Capabilities<'a>>,
+    pub capabilities: Option<Box<Capabilities<'a>>>,
     /// Resource limits.
     #[serde(borrow)]
     pub rlimits: Option<Vec<Rlimit<'a>>>,
@@ -38,16 +38,16 @@ pub struct Process<'a> {
     pub oom_score_adj: Option<i64>,
     /// `sched_setattr(2)`.
     #[serde(borrow)]
-    pub scheduler: Option<Scheduler<'a>>,
+    pub scheduler: Option<Box<Scheduler<'a>>>,
     /// `SELinux` label.
     #[serde(borrow)]
     pub selinux_label: Option<Text<'a>>,
     /// `ioprio_set(2)`.
     #[serde(borrow)]
-    pub io_priority: Option<IoPriority<'a>>,
+    pub io_priority: Option<Box<IoPriority<'a>>>,
     /// `sched_setaffinity(2)` of exec.
     #[serde(borrow, rename = "execCPUAffinity")]
-    pub exec_cpu_affinity: Option<Affinity<'a>>,
+    pub exec_cpu_affinity: Option<Box<Affinity<'a>>>,
 }
 
 /// `process.consoleSize`, in characters.

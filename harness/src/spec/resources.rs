@@ -12,21 +12,21 @@ pub struct Resources<'a> {
     #[serde(borrow)]
     pub devices: Option<Vec<DeviceRule<'a>>>,
     /// Memory.
-    pub memory: Option<Memory>,
+    pub memory: Option<Box<Memory>>,
     /// CPU.
     #[serde(borrow)]
-    pub cpu: Option<Cpu<'a>>,
+    pub cpu: Option<Box<Cpu<'a>>>,
     /// Number of processes.
     pub pids: Option<Pids>,
     /// Block I/O.
     #[serde(rename = "blockIO")]
-    pub block_io: Option<BlockIo>,
+    pub block_io: Option<Box<BlockIo>>,
     /// Huge pages.
     #[serde(borrow)]
     pub hugepage_limits: Option<Vec<HugepageLimit<'a>>>,
     /// Network classes and priorities, cgroup v1.
     #[serde(borrow)]
-    pub network: Option<Network<'a>>,
+    pub network: Option<Box<Network<'a>>>,
     /// RDMA, by device.
     #[serde(borrow)]
     pub rdma: Option<Map<'a, Rdma>>,

@@ -40,7 +40,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     }
     let (name, text) = source(args)?;
     let resources: Resources<'_> = spec::parse_part(Path::new(&name), &text)?;
-    if let Some(memory) = resources.memory.filter(|memory| memory.check_before_update == Some(true)) {
+    if let Some(memory) = resources.memory.as_ref().filter(|memory| memory.check_before_update == Some(true))
+    {
         update::check_memory(&state.cgroups, memory.limit.unwrap_or(0), "/memory/limit")?;
     }
     let v2 = cgroup::facts()?.v1.is_none();
