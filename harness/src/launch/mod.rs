@@ -258,7 +258,7 @@ fn start_init(
     mut rollback: Rollback,
     options: &Options,
 ) -> Result<Container> {
-    let Work { plan, sources, joined, way, devices, console, page_file, page } = work;
+    let Work { plan, mut sources, joined, way, devices, console, page_file, page } = work;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
@@ -316,6 +316,7 @@ fn start_init(
         plan,
         way: &way,
         joined: &joined,
+        sources: &mut sources,
         devices: &devices,
         device_cgroup: rollback.cgroup.entry.unified.as_ref(),
         directory,
