@@ -140,14 +140,17 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
     };
     for placed in &plan.mounts {
         let mount = placed.mount;
-        let ordered = sources.privileged && sources.mounts.iter().any(|mount| !mount.kind.is_empty());
-        let made = if !mount.kind.is_empty() || placed.late && !ordered {
-            mount
-        } else if placed.late {
-            sources.ask(Asked { from: From::Path(mount.source), recursive: mount.recursive, idmap: None });
-            Mount { tree: Some(ASKED), ..mount }
-        } else {
-            source(arena, bundle, placed, ordered, &mut sources)?
+        let made = match (mount.kind.is_empty(), placed.late) {
+            (true, true) if placed.asked && sources.privileged => {
+                sources.ask(Asked {
+                    from: From::Path(mount.source),
+                    recursive: mount.recursive,
+                    idmap: None,
+                });
+                Mount { tree: Some(ASKED), ..mount }
+            }
+            (true, false) => source(arena, bundle, placed, &mut sources)?,
+            _ => mount,
         };
         sources.mounts.push(made);
     }
@@ -163,7 +166,6 @@ fn source<'a>(
     arena: &'a Bump,
     bundle: &Bundle,
     placed: &Placed<'a>,
-    ordered: bool,
     sources: &mut Sources<'a>,
 ) -> Result<Mount<'a>> {
     let (mount, place) = (placed.mount, &placed.pointer);
@@ -186,11 +188,11 @@ fn source<'a>(
         return Ok(Mount { source: c_path(arena, &path)?, file, ..mount });
     }
     // Without OPEN_TREE_CLONE this is a handle, which also stands for what is mounted on demand.
-    let flags = if ordered { OpenTreeFlags::OPEN_TREE_CLOEXEC } else { clone_flags(mount.recursive) };
+    let flags = if placed.asked { OpenTreeFlags::OPEN_TREE_CLOEXEC } else { clone_flags(mount.recursive) };
     let tree = rustix::mount::open_tree(CWD, &path, flags).map_err(failed)?;
     let found = rustix::fs::fstat(&tree).map_err(failed)?;
     let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
-    if ordered {
+    if placed.asked {
         let idmap = placed.idmap.clone().map(|idmap| (idmap, place.clone()));
         sources.ask(Asked { from: From::Handle(tree), recursive: mount.recursive, idmap });
         return Ok(Mount { tree: Some(ASKED), file, ..mount });

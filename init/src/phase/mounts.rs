@@ -110,8 +110,8 @@ pub struct Trees<'s> {
 
 impl<'s> Trees<'s> {
     /// None so far.
-    pub const fn new(socket: BorrowedFd<'s>) -> Self {
-        Self { socket, received: Received::new(), next: 0 }
+    pub fn new(socket: BorrowedFd<'s>) -> Self {
+        Self { socket, received: Received::default(), next: 0 }
     }
 
     fn next(&mut self) -> Result<OwnedFd, Fault<'static>> {

@@ -79,7 +79,7 @@ pub fn receive(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(), Errno> {
 
 /// Sends the last word: procError. Nobody is left to tell should this fail.
 #[inline(never)]
-pub fn report(to: impl AsFd, phase: Phase, fault: &Fault<'_>) {
+pub fn report(to: BorrowedFd<'_>, phase: Phase, fault: &Fault<'_>) {
     const LONGEST: usize = 1024;
     let mut memory = [core::mem::MaybeUninit::uninit(); LONGEST + 1];
     let arena = Arena::new(&mut memory);
@@ -91,7 +91,7 @@ pub fn report(to: impl AsFd, phase: Phase, fault: &Fault<'_>) {
         path: path.unwrap_or_default(),
         errno: fault.errno as u32,
     };
-    let _the_harness_is_gone = put(to.as_fd(), Kind::Error, &error);
+    let _the_harness_is_gone = put(to, Kind::Error, &error);
 }
 
 /// The frame would otherwise lie on the stack of a caller that waits for long.

@@ -83,6 +83,7 @@ struct Message {
 
 /// A control message with as many descriptors as one answer may carry.
 #[repr(C)]
+#[derive(Default)]
 pub struct Received {
     length: usize,
     level: i32,
@@ -91,11 +92,6 @@ pub struct Received {
 }
 
 impl Received {
-    /// Nothing.
-    pub const fn new() -> Self {
-        Self { length: 0, level: 0, kind: 0, descriptors: [-1; MOST_TREES] }
-    }
-
     /// A descriptor that came, by its place.
     pub fn get(&self, index: usize) -> Option<i32> {
         let bytes = self.length.saturating_sub(core::mem::offset_of!(Self, descriptors));
