@@ -265,6 +265,15 @@ pub const VERBS: &[Verb] = &[
         run: verb::features::run,
     },
     Verb {
+        name: "explain",
+        arguments: "BUNDLE",
+        count: (1, 1),
+        own: ALL,
+        about: "print every step that init would make, and the place in config.json it comes from",
+        flags: &[switch("json", None, "print JSON"), NO_PIVOT, NO_NEW_KEYRING],
+        run: verb::explain::run,
+    },
+    Verb {
         name: "seccomp",
         arguments: "compile|check|explain|dis PROFILE [SYSCALL [ARGUMENTS]]",
         count: (2, 9),

@@ -7,6 +7,7 @@ mod child;
 mod console;
 mod converse;
 pub mod exec;
+mod explain;
 mod handshake;
 pub mod hooks;
 mod idmap;
@@ -44,6 +45,7 @@ use crate::spec::Hooks;
 use crate::state::{Directory, State, Status, Store};
 
 pub use bundle::Bundle;
+pub use explain::explain;
 use way::Way;
 
 /// Oldest kernel: openat2, `mount_setattr`, `CLONE_INTO_CGROUP`, `close_range` are all there.

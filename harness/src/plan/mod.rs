@@ -4,6 +4,7 @@
 mod cgroup;
 mod devices;
 mod domains;
+mod explain;
 mod hooks;
 mod mounts;
 mod namespaces;
@@ -30,6 +31,7 @@ pub use cgroup::{
     plan_limits, policy,
 };
 pub use domains::{MODE_FLAGS, MODES, list as cpu_list};
+pub use explain::{Step, steps};
 pub use mounts::{Idmap, OPTIONS as MOUNT_OPTIONS, Placed};
 pub use namespaces::{Kind, Namespaces};
 pub use network::{ANNOTATION as NETWORK_ANNOTATION, Address, Device as NetworkDevice, Network};

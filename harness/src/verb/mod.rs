@@ -8,6 +8,7 @@ pub mod delete;
 pub mod demo;
 pub mod events;
 pub mod exec;
+pub mod explain;
 pub mod features;
 pub mod kill;
 pub mod list;
