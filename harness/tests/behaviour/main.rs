@@ -10,6 +10,7 @@ mod cgroup;
 mod cli;
 mod conformance;
 mod death;
+mod explain;
 mod image;
 mod inside;
 mod lifecycle;
@@ -27,6 +28,7 @@ fn main() {
         cli::trials(),
         conformance::trials(),
         death::trials(),
+        explain::trials(),
         image::trials(),
         inside::trials(),
         lifecycle::trials(),
