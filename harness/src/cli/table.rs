@@ -289,6 +289,15 @@ pub const VERBS: &[Verb] = &[
         run: verb::seccomp::run,
     },
     Verb {
+        name: "doctor",
+        arguments: "",
+        count: (0, 0),
+        own: ALL,
+        about: "try each feature of the kernel that containers need, and say what to change",
+        flags: &[switch("json", None, "print JSON")],
+        run: verb::doctor::run,
+    },
+    Verb {
         name: "demo",
         arguments: "",
         count: (0, 0),

@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod create;
 pub mod delete;
 pub mod demo;
+pub mod doctor;
 pub mod events;
 pub mod exec;
 pub mod explain;

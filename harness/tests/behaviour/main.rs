@@ -10,6 +10,7 @@ mod cgroup;
 mod cli;
 mod conformance;
 mod death;
+mod doctor;
 mod explain;
 mod image;
 mod inside;
@@ -28,6 +29,7 @@ fn main() {
         cli::trials(),
         conformance::trials(),
         death::trials(),
+        doctor::trials(),
         explain::trials(),
         image::trials(),
         inside::trials(),
