@@ -49,6 +49,7 @@ const CONSOLE_SOCKET: Flag = option("console-socket", None, "PATH", "socket that
 const PIDFD_SOCKET: Flag = option("pidfd-socket", None, "PATH", "socket that gets a pidfd of the process");
 const PRESERVE_FDS: Flag = option("preserve-fds", None, "N", "descriptors from 3 up that the process keeps");
 const NO_PIVOT: Flag = switch("no-pivot", None, "do not use pivot_root (initramfs)");
+const TIMING: Flag = switch("timing", None, "let init note when each phase begins; run prints it");
 const NO_NEW_KEYRING: Flag = switch("no-new-keyring", None, "keep the caller's session keyring");
 
 /// All positional arguments are the verb's own.
@@ -82,7 +83,7 @@ pub const VERBS: &[Verb] = &[
             PRESERVE_FDS,
             NO_PIVOT,
             NO_NEW_KEYRING,
-            switch("timing", None, "let init note how long each phase takes"),
+            TIMING,
         ],
         run: verb::create::run,
     },
@@ -109,6 +110,7 @@ pub const VERBS: &[Verb] = &[
             PRESERVE_FDS,
             NO_PIVOT,
             NO_NEW_KEYRING,
+            TIMING,
             switch("detach", Some('d'), "do not wait"),
             switch("keep", None, "do not delete the container afterwards"),
             switch("no-subreaper", None, "accepted; this runtime makes itself no subreaper"),
