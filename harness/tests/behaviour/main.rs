@@ -13,6 +13,7 @@ mod death;
 mod image;
 mod inside;
 mod lifecycle;
+mod options;
 mod protocol;
 mod seccomp;
 mod user;
@@ -30,6 +31,7 @@ fn main() {
         image::trials(),
         inside::trials(),
         lifecycle::trials(),
+        options::trials(),
         protocol::trials(),
         seccomp::trials(),
         user::trials(),
