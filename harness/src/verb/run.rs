@@ -10,6 +10,8 @@ use crate::sys;
 
 /// Runs a container; its exit status, or 128 + the signal that ended it.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
+    // Before anything is opened, which could pass for a descriptor of the caller's.
+    let wishes = super::wishes(args)?;
     let id = args.id()?;
     let bundle = Bundle::open(&args.bundle())?;
     let detach = args.has("detach");
@@ -18,7 +20,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         console_socket: args.value("console-socket").map(PathBuf::from),
         pidfd_socket: args.value("pidfd-socket").map(PathBuf::from),
         stays: !detach,
-        wishes: super::wishes(args)?,
+        wishes,
         ..Options::default()
     };
     let mut container = launch::create(&global.root(), id, &bundle, &options)?;
