@@ -10,12 +10,15 @@ mod cgroup;
 mod cli;
 mod conformance;
 mod death;
+mod errors;
 mod image;
 mod inside;
 mod lifecycle;
 mod options;
+mod policy;
 mod protocol;
 mod seccomp;
+mod services;
 mod user;
 mod world;
 
@@ -28,12 +31,15 @@ fn main() {
         cli::trials(),
         conformance::trials(),
         death::trials(),
+        errors::trials(),
         image::trials(),
         inside::trials(),
         lifecycle::trials(),
         options::trials(),
+        policy::trials(),
         protocol::trials(),
         seccomp::trials(),
+        services::trials(),
         user::trials(),
         world::trials(),
     ];

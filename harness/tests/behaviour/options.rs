@@ -165,6 +165,13 @@ fn preserve() {
     let none = ran("--preserve-fds 0");
     assert_eq!(none.stdout, "0 1 2 3 ", "{none:?}");
     ran("--preserve-fds 40").fails_with("--preserve-fds: descriptor 5 is not open");
+    // Nothing of the harness's own takes the place of what is missing.
+    in_shell(&fixture, &[], "exec 3<&-; exec $H exec --preserve-fds 1 $ID true")
+        .fails_with("--preserve-fds: descriptor 3 is not open");
+    for verb in ["create", "run"] {
+        in_shell(&fixture, &[], &format!("exec 3<&-; exec $H {verb} --preserve-fds 1 another"))
+            .fails_with("--preserve-fds: descriptor 3 is not open");
+    }
     ran("--preserve-fds -1").fails_with("--preserve-fds: \"-1\" is no number of descriptors");
     ran("--preserve-fds 99999999999")
         .fails_with("--preserve-fds: \"99999999999\" is no number of descriptors");
