@@ -30,7 +30,7 @@ fn mount(fixture: &mut Fixture, mount: Value) {
     fixture.config["mounts"].as_array_mut().unwrap().push(mount);
 }
 
-const CONFIGURATION: [Row; 17] = [
+const CONFIGURATION: [Row; 16] = [
     (
         |f| mount(f, json!({ "destination": "/bin", "type": "nosuchfs", "source": "x" })),
         "init: mounts: fsopen /bin: no such device (unknown file system type)",
@@ -110,15 +110,6 @@ const CONFIGURATION: [Row; 17] = [
     (
         |f| f.config["process"]["cwd"] = json!("/bin/busybox"),
         "init: finalize: chdir /bin/busybox: not a directory",
-    ),
-    (
-        |f| {
-            f.config["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
-            fs::create_dir(f.rootfs().join("closed")).unwrap();
-            fs::set_permissions(f.rootfs().join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
-            f.config["process"]["cwd"] = json!("/closed");
-        },
-        "init: finalize: chdir /closed: permission denied",
     ),
     (
         |f| f.config["process"]["args"] = json!(["nosuch"]),

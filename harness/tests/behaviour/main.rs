@@ -11,9 +11,11 @@ mod cli;
 mod conformance;
 mod death;
 mod errors;
+mod hooks;
 mod image;
 mod inside;
 mod lifecycle;
+mod mounts;
 mod options;
 mod policy;
 mod protocol;
@@ -32,9 +34,11 @@ fn main() {
         conformance::trials(),
         death::trials(),
         errors::trials(),
+        hooks::trials(),
         image::trials(),
         inside::trials(),
         lifecycle::trials(),
+        mounts::trials(),
         options::trials(),
         policy::trials(),
         protocol::trials(),
