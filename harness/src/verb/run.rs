@@ -17,8 +17,11 @@ const COLUMNS: usize = 100;
 
 /// Runs a container; its exit status, or 128 + the signal that ended it.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
-    let began = monotonic();
     let timing = args.has("timing");
+    let now = || if timing { monotonic() } else { 0 };
+    let began = now();
+    // Before anything is opened, which could pass for a descriptor of the caller's.
+    let wishes = super::wishes(args)?;
     let id = args.id()?;
     let bundle = Bundle::open(&args.bundle())?;
     let detach = args.has("detach");
@@ -28,13 +31,13 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         pidfd_socket: args.value("pidfd-socket").map(PathBuf::from),
         stays: !detach,
         timing,
-        wishes: super::wishes(args)?,
+        wishes,
     };
     let mut container = launch::create(&global.root(), id, &bundle, &options)?;
-    let created = monotonic();
+    let created = now();
     let tell = |container: &Container| {
         if timing {
-            eprint!("{}", waterfall(container.page, [began, created, monotonic()]));
+            eprint!("{}", waterfall(container.page, [began, created, now()]));
         }
     };
     if detach {

@@ -2,7 +2,8 @@
 
 use libtest_mimic::Trial;
 
-use crate::support::{Fixture, Needs, Outcome, outcome, trial};
+use crate::support::lab::injected;
+use crate::support::{Fixture, Needs, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -10,20 +11,6 @@ pub fn trials() -> Vec<Trial> {
         trial("death::failing_calls_name_the_phase", Needs::Strace, failing),
         trial("death::harness_dies", Needs::Strace, harness_dies),
     ]
-}
-
-/// Creates under strace with an injection into init: `setsid` and the like are init's alone.
-fn injected(fixture: &Fixture, inject: &str) -> Outcome {
-    fixture.write();
-    outcome(
-        std::process::Command::new("strace")
-            .args(["-f", "-o", "/dev/null", "-e", &format!("inject={inject}")])
-            .arg(crate::support::binary())
-            .arg("--root")
-            .arg(fixture.root())
-            .args(["create", &fixture.id])
-            .current_dir(fixture.bundle()),
-    )
 }
 
 fn killed() {

@@ -11,12 +11,18 @@ mod cli;
 mod conformance;
 mod death;
 mod doctor;
+mod errors;
 mod explain;
+mod hooks;
 mod image;
 mod inside;
 mod lifecycle;
+mod mounts;
+mod options;
+mod policy;
 mod protocol;
 mod seccomp;
+mod services;
 mod user;
 mod world;
 
@@ -30,12 +36,18 @@ fn main() {
         conformance::trials(),
         death::trials(),
         doctor::trials(),
+        errors::trials(),
         explain::trials(),
+        hooks::trials(),
         image::trials(),
         inside::trials(),
         lifecycle::trials(),
+        mounts::trials(),
+        options::trials(),
+        policy::trials(),
         protocol::trials(),
         seccomp::trials(),
+        services::trials(),
         user::trials(),
         world::trials(),
     ];

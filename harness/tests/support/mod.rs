@@ -1,6 +1,8 @@
 //! A bundle in a temporary directory, the harness run on it, and what can be seen from outside.
 #![allow(dead_code)]
 
+pub mod lab;
+
 use std::fs;
 use std::io::{Read, Seek};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -21,6 +23,8 @@ pub enum Needs {
     Strace,
     Setpriv,
     Cgroup2,
+    Ip,
+    Cgroup1,
 }
 
 impl Needs {
@@ -37,8 +41,9 @@ impl Needs {
         match self {
             _ if !Path::new("/bin/busybox").exists() => Some("needs /bin/busybox (busybox-static)"),
             Self::Strace if !tool("strace") => Some("needs strace"),
-            Self::Setpriv if !tool("setpriv") => Some("needs setpriv (util-linux)"),
-            Self::Cgroup2 if !tool("unshare") => Some("needs unshare (util-linux)"),
+            Self::Setpriv | Self::Cgroup2 if !tool("setpriv") => Some("needs util-linux"),
+            Self::Ip if !tool("ip") || !tool("unshare") => Some("needs ip (iproute2) and util-linux"),
+            Self::Cgroup1 if !Path::new("/sys/fs/cgroup/memory").is_dir() => Some("needs cgroup v1"),
             _ => None,
         }
     }
@@ -203,9 +208,6 @@ impl Fixture {
         let left: Vec<&String> = entries.iter().filter(|name| !name.starts_with(".template")).collect();
         assert!(left.is_empty(), "state: {left:?}");
         assert_eq!(self.cgroups(), Vec::<PathBuf>::new(), "cgroups");
-        let keyring = format!("_ses.{}", self.id);
-        let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
-        let _collected_later = keys.contains(&keyring);
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let own = self.path().display().to_string();
         let left: Vec<&str> =
