@@ -22,6 +22,8 @@ mod scenario;
 #[cfg(target_arch = "x86_64")]
 mod tracer;
 #[cfg(target_arch = "x86_64")]
+mod watchdog;
+#[cfg(target_arch = "x86_64")]
 mod worker;
 
 #[cfg(target_arch = "x86_64")]

@@ -10,17 +10,32 @@ const END: &str = "END";
 pub const SCRIPT: &str = "exec >/report 2>&1; p=/proc/$$; \
     /bin/busybox pwd; /bin/busybox hostname; \
     /bin/cat $p/status $p/mountinfo $p/limits $p/environ $p/cgroup $p/oom_score_adj $p/personality \
-    $p/timerslack_ns /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/domainname /sys/class/net/lo/flags \
-    /proc/keys; echo; \
+    $p/timerslack_ns /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/domainname /sys/class/net/lo/flags; echo; \
     /bin/ls -l $p/fd $p/ns $p/cwd $p/root; \
     /bin/stat -c '%n %F %a %u:%g %t:%T' /dev/* /dev/pts/* /dev/shm /proc/kcore /proc/sys; \
     echo END";
 
 /// Fields of /proc/PID/status that init decides.
 const STATUS: [&str; 19] = [
-    "Umask", "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
-    "Seccomp", "Seccomp_filters", "Speculation_Store_Bypass", "SpeculationIndirectBranch", "SigBlk",
-    "SigIgn", "Cpus_allowed", "Mems_allowed", "THP_enabled",
+    "Umask",
+    "Uid",
+    "Gid",
+    "Groups",
+    "CapInh",
+    "CapPrm",
+    "CapEff",
+    "CapBnd",
+    "CapAmb",
+    "NoNewPrivs",
+    "Seccomp",
+    "Seccomp_filters",
+    "Speculation_Store_Bypass",
+    "SpeculationIndirectBranch",
+    "SigBlk",
+    "SigIgn",
+    "Cpus_allowed",
+    "Mems_allowed",
+    "THP_enabled",
 ];
 
 /// Namespaces of a process, by the names in /proc/PID/ns.
@@ -38,12 +53,7 @@ pub fn read(text: &str, joined: &BTreeSet<String>) -> Option<BTreeSet<String>> {
     Some(lines.filter_map(|(number, line)| line_of(number, line, &host, joined)).collect())
 }
 
-fn line_of(
-    number: usize,
-    line: &str,
-    host: &BTreeSet<String>,
-    joined: &BTreeSet<String>,
-) -> Option<String> {
+fn line_of(number: usize, line: &str, host: &BTreeSet<String>, joined: &BTreeSet<String>) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     // The working directory and the hostname, which may be equal to any other line.
     if number < 2 {
@@ -66,10 +76,6 @@ fn line_of(
             false => target,
         };
         return Some(format!("{} {name} -> {target}", words[0]));
-    }
-    // A key: its number and its users differ.
-    if let Some((_, key)) = line.split_once("keyring ") {
-        return Some(format!("keyring {key}"));
     }
     (!line.is_empty() && !line.starts_with("/proc/")).then(|| line.to_owned())
 }

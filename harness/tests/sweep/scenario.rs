@@ -13,7 +13,16 @@ use crate::support::Fixture;
 
 /// Every scenario; `cold` and `run` are for the harness's own deaths only.
 pub const NAMES: [&str; 11] = [
-    "plain", "user", "terminal", "idmap", "joined", "exec", "exec-terminal", "readonly", "hooks", "seccomp",
+    "plain",
+    "user",
+    "terminal",
+    "idmap",
+    "joined",
+    "exec",
+    "exec-terminal",
+    "readonly",
+    "hooks",
+    "seccomp",
     "full",
 ];
 
@@ -43,7 +52,10 @@ impl Scenario {
             "terminal" => config["process"]["terminal"] = json!(true),
             "idmap" => idmap(config, &data),
             "joined" => scenario.join(),
-            "readonly" => readonly(config),
+            "readonly" => {
+                readonly(config);
+                fs::write(scenario.fixture.rootfs().join("secret"), "secret\n").unwrap();
+            }
             "hooks" => hooks(config),
             "seccomp" => seccomp(config),
             "full" => full(config),
@@ -78,9 +90,7 @@ impl Scenario {
         config["mounts"].as_array_mut().unwrap().push(
             json!({ "destination": "/report", "type": "bind", "source": report, "options": ["bind", "rw"] }),
         );
-        // What it may see of its keys is part of the report.
-        config["linux"]["maskedPaths"].as_array_mut().unwrap().retain(|path| path != "/proc/keys");
-        config["linux"]["sysctl"] = json!({ "net.ipv4.ip_forward": "1" });
+        config["linux"]["sysctl"] = json!({ "net.ipv4.ip_unprivileged_port_start": "99" });
         Self {
             fixture,
             commands: Vec::new(),
@@ -99,9 +109,7 @@ impl Scenario {
         let commands: &[&[&str]] = match name {
             "run" => &[&["run", id]],
             "exec" => &[&["exec", id, "sh", "-c", SCRIPT]],
-            "exec-terminal" => {
-                &[&["exec", "-d", "-t", "--console-socket", socket, id, "sh", "-c", SCRIPT]]
-            }
+            "exec-terminal" => &[&["exec", "-d", "-t", "--console-socket", socket, id, "sh", "-c", SCRIPT]],
             "terminal" => &[&["create", "--console-socket", socket, id], &["start", id]],
             _ => &[&["create", id], &["start", id]],
         };
@@ -222,7 +230,7 @@ fn readonly(config: &mut Value) {
     config["root"]["readonly"] = json!(true);
     config["mounts"].as_array_mut().unwrap().push(json!({ "destination": "/scratch", "type": "tmpfs",
         "source": "tmpfs", "options": ["ro", "nosuid", "size=64k"] }));
-    config["linux"]["maskedPaths"].as_array_mut().unwrap().push(json!("/bin/id"));
+    config["linux"]["maskedPaths"].as_array_mut().unwrap().push(json!("/secret"));
     config["linux"]["readonlyPaths"].as_array_mut().unwrap().push(json!("/dev/shm"));
 }
 
@@ -234,7 +242,8 @@ fn hooks(config: &mut Value) {
 
 /// A filter that needs capabilities to be loaded, another user, and ambient capabilities.
 fn seccomp(config: &mut Value) {
-    config["process"]["user"] = json!({ "uid": 1234, "gid": 5678, "additionalGids": [7, 40], "umask": 0o027 });
+    config["process"]["user"] =
+        json!({ "uid": 1234, "gid": 5678, "additionalGids": [7, 40], "umask": 0o027 });
     config["process"]["noNewPrivileges"] = json!(false);
     config["process"]["capabilities"] = json!({
         "bounding": ["CAP_CHOWN", "CAP_NET_RAW", "CAP_KILL"], "effective": ["CAP_KILL", "CAP_NET_RAW"],

@@ -8,9 +8,7 @@ use std::io::{Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::libc;
@@ -18,6 +16,8 @@ use nix::sys::ptrace::{self, Event, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+
+use crate::watchdog::Watchdog;
 
 /// One system call: the command, the process in the order of birth, and how many it made before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,39 +78,13 @@ struct Tracee {
     pending: Option<i32>,
 }
 
-/// Kills all tracees if it is not dropped in time, so that the tracer need not poll.
-struct Watchdog {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<bool>>,
-}
-
-impl Watchdog {
-    fn new(live: Arc<Mutex<HashSet<i32>>>, limit: Duration) -> Self {
-        let (stop, stopped) = channel::<()>();
-        let thread = std::thread::spawn(move || {
-            let late = stopped.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
-            if late {
-                for pid in live.lock().unwrap().iter() {
-                    let _may_be_gone = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-                }
-            }
-            late
-        });
-        Self { stop: Some(stop), thread: Some(thread) }
-    }
-
-    fn has_bitten(mut self) -> bool {
-        drop(self.stop.take());
-        self.thread.take().is_some_and(|thread| thread.join().unwrap())
-    }
-}
-
 /// The tracer of a sequence of commands.
 pub struct Tracer {
     tracees: HashMap<i32, Tracee>,
     live: Arc<Mutex<HashSet<i32>>>,
     target: Option<(Site, Strike)>,
     page: PathBuf,
+    leader: Pid,
     command: usize,
     limit: Duration,
     pub recorded: Vec<Recorded>,
@@ -124,13 +98,14 @@ pub fn stage(arguments: &[std::ffi::OsString]) -> ! {
 }
 
 impl Tracer {
-    /// `page` is the file that init notes its phase in. Without a target everything is recorded.
+    /// `page` is where init notes its phase, if it is a file. Without a target all is recorded.
     pub fn new(target: Option<(Site, Strike)>, page: &Path, limit: Duration) -> Self {
         Self {
             tracees: HashMap::new(),
             live: Arc::default(),
             target,
             page: page.to_path_buf(),
+            leader: Pid::from_raw(0),
             command: 0,
             limit,
             recorded: Vec::new(),
@@ -145,9 +120,9 @@ impl Tracer {
         staged.arg("--traced").arg(command.get_program()).args(command.get_args());
         staged.current_dir(command.get_current_dir().unwrap());
         staged.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.try_clone().unwrap());
-        let leader = Pid::from_raw(staged.spawn().unwrap().id() as i32);
+        self.leader = Pid::from_raw(staged.spawn().unwrap().id() as i32);
         let watchdog = Watchdog::new(Arc::clone(&self.live), self.limit);
-        let code = self.follow(leader);
+        let code = self.follow();
         let hung = watchdog.has_bitten();
         self.command += 1;
         let mut text = Vec::new();
@@ -161,35 +136,29 @@ impl Tracer {
         let watchdog = Watchdog::new(Arc::clone(&self.live), self.limit);
         while !self.tracees.is_empty() {
             match waitpid(None, Some(WaitPidFlag::__WALL)) {
-                Ok(status) => drop(self.handle(status)),
+                Ok(status) => self.handle(status),
                 Err(_) => break,
             }
         }
         !watchdog.has_bitten()
     }
 
-    fn follow(&mut self, leader: Pid) -> Option<i32> {
+    /// To the end of the command itself; its exit status.
+    fn follow(&mut self) -> Option<i32> {
         loop {
             let status = waitpid(None, Some(WaitPidFlag::__WALL)).unwrap();
-            let ended = status.pid() == Some(leader);
-            match self.handle(status) {
-                Some(code) if ended => return code,
+            self.handle(status);
+            match status {
+                WaitStatus::Exited(pid, code) if pid == self.leader => return Some(code),
+                WaitStatus::Signaled(pid, ..) if pid == self.leader => return None,
                 _ => {}
             }
         }
     }
 
-    /// The exit status of a process that has ended.
-    fn handle(&mut self, status: WaitStatus) -> Option<Option<i32>> {
+    fn handle(&mut self, status: WaitStatus) {
         match status {
-            WaitStatus::Exited(pid, code) => {
-                self.forget(pid);
-                return Some(Some(code));
-            }
-            WaitStatus::Signaled(pid, ..) => {
-                self.forget(pid);
-                return Some(None);
-            }
+            WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..) => self.forget(pid),
             WaitStatus::Stopped(pid, signal) if !self.tracees.contains_key(&pid.as_raw()) => {
                 self.adopt(pid, signal);
             }
@@ -201,7 +170,6 @@ impl Tracer {
             WaitStatus::PtraceSyscall(pid) => self.call(pid),
             _ => {}
         }
-        None
     }
 
     fn forget(&mut self, pid: Pid) {
@@ -248,8 +216,7 @@ impl Tracer {
 
     /// A stop at the entry or the exit of a system call.
     fn call(&mut self, pid: Pid) {
-        let (Some(tracee), Ok(mut registers)) =
-            (self.tracees.get_mut(&pid.as_raw()), ptrace::getregs(pid))
+        let (Some(tracee), Ok(mut registers)) = (self.tracees.get_mut(&pid.as_raw()), ptrace::getregs(pid))
         else {
             return;
         };
@@ -272,12 +239,28 @@ impl Tracer {
         recorded.calls.push(number);
         match self.target {
             Some((site, strike)) if site == here && self.struck.is_none() => {
-                let word = std::fs::read(&self.page).ok().and_then(|page| page.first_chunk().copied());
-                self.struck = Some(Struck { number, phase: word.map(u32::from_le_bytes) });
+                self.struck = Some(Struck { number, phase: self.phase() });
                 self.strike(pid, strike, registers);
             }
             _ => self.resume(pid, None),
         }
+    }
+
+    /// The first word of init's page: a file of a new container, a memfd of `exec`.
+    fn phase(&self) -> Option<u32> {
+        let memfd = || {
+            let files = std::fs::read_dir(format!("/proc/{}/fd", self.leader)).ok()?;
+            let paths = files.flatten().map(|entry| entry.path());
+            let is_page = |path: &PathBuf| {
+                std::fs::read_link(path).is_ok_and(|target| target.starts_with("/memfd:page (deleted)"))
+            };
+            paths.into_iter().find(is_page)
+        };
+        let page = match memfd() {
+            Some(page) => std::fs::read(page).ok()?,
+            None => std::fs::read(&self.page).ok()?,
+        };
+        page.first_chunk().copied().map(u32::from_le_bytes)
     }
 
     fn strike(&mut self, pid: Pid, strike: Strike, mut registers: libc::user_regs_struct) {

@@ -47,7 +47,7 @@ fn trial(name: &str) -> Trial {
         let child = command.args(["--worker", &worker]).stdin(Stdio::null()).stdout(Stdio::piped());
         let output = child.stderr(Stdio::piped()).spawn()?.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        eprint!("{}", text.lines().next().map(|line| format!("{worker}: {line}\n")).unwrap_or_default());
+        eprint!("{worker}: {text}");
         if output.status.success() {
             return Ok(());
         }
@@ -66,6 +66,7 @@ pub fn run(name: &str) -> ! {
     let findings = match kind {
         "controls" => {
             controls::run();
+            println!("all of them");
             Vec::new()
         }
         "killed_harness" => killed_harness(scenario),
@@ -148,16 +149,20 @@ fn killed_harness(scenario: &str) -> Vec<String> {
     let reference = judge::reference(&scenario);
     let sites = chosen(&reference.harness);
     let mut findings = Vec::new();
+    let mut deaths = 0;
     for (site, number) in &sites {
-        if let Err(finding) = deaths::strike(&scenario, &reference, (*site, *number)) {
-            clear(&scenario);
-            let Site { command, ordinal, .. } = site;
-            let verb = &scenario.commands[*command][0];
-            findings.push(format!("SIGKILL at {} of {verb} ({ordinal}): {finding}", name(*number)));
+        match deaths::strike(&scenario, &reference, *site) {
+            Ok(died) => deaths += usize::from(died),
+            Err(finding) => {
+                clear(&scenario);
+                let Site { command, ordinal, .. } = site;
+                let verb = &scenario.commands[*command][0];
+                findings.push(format!("SIGKILL at {} of {verb} ({ordinal}): {finding}", name(*number)));
+            }
         }
     }
     println!(
-        "{} calls of the harness, {} deaths, {} findings",
+        "{} calls of the harness, {} runs, {deaths} deaths that leave nothing, {} findings",
         reference.harness.len(),
         sites.len(),
         findings.len()
