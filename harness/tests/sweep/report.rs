@@ -9,6 +9,8 @@ const END: &str = "END";
 /// The process: all that init has set, read from inside.
 pub const SCRIPT: &str = "exec >/report 2>&1; p=/proc/$$; \
     /bin/busybox pwd; /bin/busybox hostname; \
+    read -r pid name state parent group session terminal rest < $p/stat; \
+    echo group $((group == $$)) session $((session == $$)) terminal $terminal; \
     /bin/cat $p/status $p/mountinfo $p/limits $p/environ $p/cgroup $p/oom_score_adj $p/personality \
     $p/timerslack_ns /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/domainname /sys/class/net/lo/flags; echo; \
     /bin/ls -l $p/fd $p/ns $p/cwd $p/root; \
