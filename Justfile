@@ -86,3 +86,9 @@ check-binary: dist
 [group('lint')]
 ci:
     .ci/run
+
+# Every system call of init fails or is its last, every one of the harness is its last. WHAT, if
+# not all of it: controls, errors, killed_init or killed_harness, or one of them with ::SCENARIO.
+[group('test')]
+sweep *WHAT:
+    SWEEP=all cargo test --locked -p harness --test sweep -- {{WHAT}}

@@ -72,11 +72,13 @@ impl Talk<'_, '_> {
             if step.name.as_bytes() == PROC_READY.to_bytes() {
                 break;
             }
-            self.answer(step, state)?;
+            let answered = self.answer(step, state);
+            self.init.checked(answered)?;
         }
         self.follow(state)?;
         self.go_home()?;
-        self.settle(state)?;
+        let settled = self.settle(state);
+        self.init.checked(settled)?;
         self.init.send(PROC_RUN)?;
         // Success is this frame, never the end of the connection.
         self.init.expect(PROC_DONE)

@@ -249,8 +249,11 @@ impl Init<'_> {
         let mut byte = [0];
         while self.ahead.is_empty() {
             match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
-                // Reset: it died behind its last word; how is seen when it is waited for.
-                Ok((0, _)) | Err(Errno::CONNRESET) => return Ok(()),
+                // At its execve; from there on how it ends is seen when it is waited for.
+                Ok((0, _)) | Err(Errno::CONNRESET) if self.page.phase() == Some(Phase::Exec) => {
+                    return Ok(());
+                }
+                Ok((0, _)) | Err(Errno::CONNRESET) => return Err(self.death()),
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno).host("receive", "from init"),

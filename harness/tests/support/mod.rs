@@ -49,6 +49,11 @@ impl Needs {
     }
 }
 
+/// What of it is not here.
+pub fn missing(needs: Needs) -> Option<&'static str> {
+    needs.missing()
+}
+
 /// A trial, or its report as skipped.
 pub fn trial(name: &str, needs: Needs, run: fn()) -> Trial {
     let missing = needs.missing();
