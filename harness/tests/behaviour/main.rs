@@ -10,6 +10,7 @@ mod cgroup;
 mod cli;
 mod conformance;
 mod death;
+mod filters;
 mod image;
 mod inside;
 mod lifecycle;
@@ -27,6 +28,7 @@ fn main() {
         cli::trials(),
         conformance::trials(),
         death::trials(),
+        filters::trials(),
         image::trials(),
         inside::trials(),
         lifecycle::trials(),

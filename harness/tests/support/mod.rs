@@ -1,6 +1,8 @@
 //! A bundle in a temporary directory, the harness run on it, and what can be seen from outside.
 #![allow(dead_code)]
 
+pub mod filter;
+
 use std::fs;
 use std::io::{Read, Seek};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -21,6 +23,10 @@ pub enum Needs {
     Strace,
     Setpriv,
     Cgroup2,
+    /// Reading filters back: PTRACE_SECCOMP_GET_FILTER.
+    Readback,
+    /// That, and other runtimes.
+    Peers,
 }
 
 impl Needs {
@@ -38,10 +44,32 @@ impl Needs {
             _ if !Path::new("/bin/busybox").exists() => Some("needs /bin/busybox (busybox-static)"),
             Self::Strace if !tool("strace") => Some("needs strace"),
             Self::Setpriv if !tool("setpriv") => Some("needs setpriv (util-linux)"),
+            Self::Readback | Self::Peers if !reads_back() => {
+                Some("needs CAP_SYS_ADMIN, no seccomp filter and CONFIG_CHECKPOINT_RESTORE")
+            }
+            Self::Peers if !PEERS.iter().all(|name| peer(name).exists()) => {
+                Some("needs runc and crun in target/peers (just peers)")
+            }
             Self::Cgroup2 if !tool("unshare") => Some("needs unshare (util-linux)"),
             _ => None,
         }
     }
+}
+
+/// The other runtimes.
+pub const PEERS: [&str; 2] = ["runc", "crun"];
+
+/// Where `just peers` puts one.
+pub fn peer(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers").join(name)
+}
+
+/// Whether the kernel tells this process the filters of others (ptrace(2)).
+fn reads_back() -> bool {
+    let own = std::process::id() as i32;
+    let admin = u64::from_str_radix(&proc_status(own, "CapEff"), 16).unwrap() & 1 << 21 != 0;
+    // This file is there if CONFIG_CHECKPOINT_RESTORE is.
+    admin && proc_status(own, "Seccomp") == "0" && Path::new("/proc/sys/kernel/ns_last_pid").exists()
 }
 
 /// A trial, or its report as skipped.
