@@ -59,7 +59,7 @@ pub struct Filter {
     pub flags: u32,
     /// Who is notified, where somebody is.
     pub listener: Option<Listener>,
-    /// What the profile asks for and does not get.
+    /// What the profile asks for and does not get, each with its place.
     pub warnings: Vec<String>,
 }
 
@@ -162,7 +162,7 @@ fn warnings(rules: &Rules, pointer: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if !rules.unknown.is_empty() {
         let names = rules.unknown.join(", ");
-        warnings.push(format!("config.json: {pointer}/syscalls: unknown system calls are ignored: {names}"));
+        warnings.push(format!("{pointer}/syscalls: unknown system calls are ignored: {names}"));
     }
     warnings
 }

@@ -15,6 +15,7 @@ pub mod pause;
 pub mod ps;
 pub mod run;
 pub mod seccomp;
+pub mod sigsys;
 pub mod spec;
 pub mod start;
 pub mod state;

@@ -16,6 +16,7 @@ mod inside;
 mod lifecycle;
 mod protocol;
 mod seccomp;
+mod sigsys;
 mod user;
 mod world;
 
@@ -34,6 +35,7 @@ fn main() {
         lifecycle::trials(),
         protocol::trials(),
         seccomp::trials(),
+        sigsys::trials(),
         user::trials(),
         world::trials(),
     ];

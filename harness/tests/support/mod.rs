@@ -23,6 +23,8 @@ pub enum Needs {
     Strace,
     Setpriv,
     Cgroup2,
+    /// The kernel's log.
+    Log,
     /// Reading filters back: PTRACE_SECCOMP_GET_FILTER.
     Readback,
     /// That, and other runtimes.
@@ -44,6 +46,7 @@ impl Needs {
             _ if !Path::new("/bin/busybox").exists() => Some("needs /bin/busybox (busybox-static)"),
             Self::Strace if !tool("strace") => Some("needs strace"),
             Self::Setpriv if !tool("setpriv") => Some("needs setpriv (util-linux)"),
+            Self::Log if fs::File::open("/dev/kmsg").is_err() => Some("needs /dev/kmsg"),
             Self::Readback | Self::Peers if !reads_back() => {
                 Some("needs CAP_SYS_ADMIN, no seccomp filter and CONFIG_CHECKPOINT_RESTORE")
             }
@@ -53,6 +56,18 @@ impl Needs {
             Self::Cgroup2 if !tool("unshare") => Some("needs unshare (util-linux)"),
             _ => None,
         }
+    }
+}
+
+/// `AUDIT_ARCH_*` of this machine, as the kernel's log has it, and the number of mkdir or, where there
+/// is none, of mkdirat.
+pub const fn mkdir_number() -> (&'static str, u32) {
+    if cfg!(target_arch = "x86_64") {
+        ("c000003e", 83)
+    } else if cfg!(target_arch = "aarch64") {
+        ("c00000b7", 34)
+    } else {
+        ("c00000f3", 34)
     }
 }
 
