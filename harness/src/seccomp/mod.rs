@@ -167,5 +167,7 @@ fn warnings(rules: &Rules, pointer: &str) -> Vec<String> {
     warnings
 }
 
+#[cfg(all(test, target_arch = "x86_64"))]
+mod kernel;
 #[cfg(test)]
 mod tests;

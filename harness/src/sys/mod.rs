@@ -5,6 +5,8 @@ mod alloc;
 mod bpf;
 mod clone;
 mod entry;
+#[cfg(all(test, target_arch = "x86_64"))]
+pub mod probe;
 mod signals;
 mod task;
 mod usage;
