@@ -1,6 +1,7 @@
 //! The meaning of profiles against the kernel: every verdict is an errno of its own, so that what a
 //! call returns tells which rule decided. Calls are those of x86-64, of x32 and, where the kernel
 //! takes them, of 32-bit x86.
+#![allow(clippy::unwrap_used)] // For tests; clippy does not see that in `cfg(all(test, ...))`.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

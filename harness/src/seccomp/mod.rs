@@ -79,7 +79,7 @@ impl Filter {
         let notifies = rules.actions.iter().chain([&rules.default]).any(|action| *action == action::NOTIFY);
         let listener = listener(profile, notifies, pointer)?;
         let flags = flags(profile, listener.is_some(), pointer)?;
-        let program = compile::compile(&rules)?;
+        let program = compile::compile(&rules, pointer)?;
         let warnings = warnings(&rules, pointer);
         Ok(Self { rules, program, native, flags, listener, warnings })
     }

@@ -133,6 +133,8 @@ fn overlapping(rules: &Rules, table: &Table) -> Vec<String> {
             ));
         }
     }
+    // A rule that was split is still one element of the profile.
+    lints.dedup();
     lints
 }
 

@@ -1,4 +1,5 @@
 //! Calls under a filter, for tests: what the kernel answers.
+#![allow(clippy::unwrap_used)] // For tests; clippy does not see that in `cfg(all(test, ...))`.
 
 use std::arch::asm;
 

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
 mod bench;
 mod bundle;
 mod cgroup;
@@ -14,6 +15,7 @@ mod filters;
 mod image;
 mod inside;
 mod lifecycle;
+mod profiles;
 mod protocol;
 mod seccomp;
 mod sigsys;
@@ -21,8 +23,13 @@ mod user;
 mod world;
 
 fn main() {
+    // Trials put this program into containers, too.
+    if let Ok(role) = std::env::var(actions::ROLE) {
+        return actions::play(&role);
+    }
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = [
+        actions::trials(),
         bench::trials(),
         bundle::trials(),
         cgroup::trials(),
@@ -33,6 +40,7 @@ fn main() {
         image::trials(),
         inside::trials(),
         lifecycle::trials(),
+        profiles::trials(),
         protocol::trials(),
         seccomp::trials(),
         sigsys::trials(),

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod filter;
+pub mod notify;
 
 use std::fs;
 use std::io::{Read, Seek};
@@ -46,7 +47,11 @@ impl Needs {
             _ if !Path::new("/bin/busybox").exists() => Some("needs /bin/busybox (busybox-static)"),
             Self::Strace if !tool("strace") => Some("needs strace"),
             Self::Setpriv if !tool("setpriv") => Some("needs setpriv (util-linux)"),
-            Self::Log if fs::File::open("/dev/kmsg").is_err() => Some("needs /dev/kmsg"),
+            Self::Log
+                if fs::File::open("/dev/kmsg").is_err() || !Path::new("/proc/self/loginuid").exists() =>
+            {
+                Some("needs /dev/kmsg and CONFIG_AUDIT")
+            }
             Self::Readback | Self::Peers if !reads_back() => {
                 Some("needs CAP_SYS_ADMIN, no seccomp filter and CONFIG_CHECKPOINT_RESTORE")
             }
