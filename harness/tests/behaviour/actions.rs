@@ -141,7 +141,7 @@ fn trace() {
 /// The call is made, and the kernel's log has a record of it. The kernel limits their rate, so
 /// another try may be needed.
 fn log() {
-    let (audit, number) = crate::support::mkdir_number();
+    let (audit, number) = crate::support::needs::mkdir_number();
     let script = "echo $$; exec busybox mkdir /dev/x";
     let mut fixture = with(on_mkdir(json!({ "action": "SCMP_ACT_LOG" })), script);
     let namespaces = fixture.config["linux"]["namespaces"].as_array_mut().unwrap();
@@ -179,7 +179,7 @@ fn text(pid: u32, address: u64) -> String {
 
 /// Makes the directory in place of the process, named otherwise, and refuses one of them.
 fn make(notification: &crate::support::notify::Notification) -> Answer {
-    let path = notification.args[usize::from(crate::support::mkdir_number().1 != 83)];
+    let path = notification.args[usize::from(crate::support::needs::mkdir_number().1 != 83)];
     let path = text(notification.pid, path);
     if path.ends_with("refused") {
         return Answer { error: -28, ..Answer::default() };

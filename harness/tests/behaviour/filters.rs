@@ -165,8 +165,8 @@ fn peers() {
         std::fs::write(&profile, fixture.config["linux"]["seccomp"].to_string()).unwrap();
         let ours = compile(&fixture, &[], &profile);
         let vectors = vectors(&fixture.config["linux"]["seccomp"]);
-        for peer in crate::support::PEERS {
-            let foreign = Foreign { fixture: &fixture, program: crate::support::peer(peer) };
+        for peer in crate::support::needs::PEERS {
+            let foreign = Foreign { fixture: &fixture, program: crate::support::needs::peer(peer) };
             let theirs = foreign.filter();
             let mut samples = 0;
             for call in calls(&vectors) {
