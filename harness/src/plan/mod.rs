@@ -302,7 +302,7 @@ fn filter(
     let Some(profile) = &linux.seccomp else { return Ok(None) };
     let filter = Filter::new(profile, Arch::native(), POINTER)?;
     filter.preflight(process.is_none_or(|planned| planned.process.no_new_privs), POINTER)?;
-    warnings.extend(filter.warnings.iter().cloned());
+    warnings.extend(filter.warnings.iter().map(|warning| format!("config.json: {warning}")));
     Ok(Some(filter))
 }
 

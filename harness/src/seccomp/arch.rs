@@ -98,6 +98,14 @@ impl Arch {
         }
     }
 
+    /// The architecture of a call and its number there, for x32 without its bit.
+    pub fn of(audit: u32, number: u32) -> Option<(Self, u32)> {
+        if audit == Self::X86_64.audit() && number >= X32_BIT && number != u32::MAX {
+            return Some((Self::X32, number - X32_BIT));
+        }
+        Self::ALL.into_iter().find(|arch| arch.audit() == audit).map(|arch| (arch, number))
+    }
+
     /// Whether arguments have 64 bits.
     pub const fn is_wide(self) -> bool {
         matches!(self, Self::X86_64 | Self::Aarch64 | Self::Riscv64)

@@ -28,8 +28,8 @@ enum Leaf {
     Chain(Vec<Instruction>),
 }
 
-/// Compiles flat rules.
-pub fn compile(rules: &Rules) -> Result<Vec<Instruction>> {
+/// Compiles flat rules; `pointer` is the place of their profile.
+pub fn compile(rules: &Rules, pointer: &str) -> Result<Vec<Instruction>> {
     let mut code = Code::default();
     let mut next = code.verdict(action::KILL_THREAD);
     let mut audits: Vec<u32> = Vec::new();
@@ -48,10 +48,8 @@ pub fn compile(rules: &Rules) -> Result<Vec<Instruction>> {
     code.load(ARCHITECTURE, next);
     let program = code.finish();
     if program.len() > MOST {
-        return Err(Error::State(format!(
-            "the seccomp filter takes {} instructions, more than the {MOST} that the kernel accepts",
-            program.len()
-        )));
+        let reason = format!("{} instructions, more than the {MOST} that the kernel accepts", program.len());
+        return Err(Error::config(format!("{pointer}/syscalls"), reason));
     }
     Ok(program)
 }

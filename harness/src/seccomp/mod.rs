@@ -59,7 +59,7 @@ pub struct Filter {
     pub flags: u32,
     /// Who is notified, where somebody is.
     pub listener: Option<Listener>,
-    /// What the profile asks for and does not get.
+    /// What the profile asks for and does not get, each with its place.
     pub warnings: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ impl Filter {
         let notifies = rules.actions.iter().chain([&rules.default]).any(|action| *action == action::NOTIFY);
         let listener = listener(profile, notifies, pointer)?;
         let flags = flags(profile, listener.is_some(), pointer)?;
-        let program = compile::compile(&rules)?;
+        let program = compile::compile(&rules, pointer)?;
         let warnings = warnings(&rules, pointer);
         Ok(Self { rules, program, native, flags, listener, warnings })
     }
@@ -162,10 +162,12 @@ fn warnings(rules: &Rules, pointer: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if !rules.unknown.is_empty() {
         let names = rules.unknown.join(", ");
-        warnings.push(format!("config.json: {pointer}/syscalls: unknown system calls are ignored: {names}"));
+        warnings.push(format!("{pointer}/syscalls: unknown system calls are ignored: {names}"));
     }
     warnings
 }
 
+#[cfg(all(test, target_arch = "x86_64"))]
+mod kernel;
 #[cfg(test)]
 mod tests;

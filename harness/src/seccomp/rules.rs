@@ -209,13 +209,8 @@ impl Rules {
     /// What happens to a call, and the element of `syscalls` that decides it. This is the meaning
     /// of a profile; compiled filters are held against it.
     pub fn evaluate(&self, audit: u32, number: u32, args: &[u64; 6]) -> (u32, Option<u16>) {
-        let x32 = number >= super::arch::X32_BIT && number != u32::MAX;
-        let table = self.tables.iter().find(|table| {
-            table.arch.audit() == audit && (audit != Arch::X86_64.audit() || (table.arch == Arch::X32) == x32)
-        });
-        let Some(table) = table else { return (action::KILL_THREAD, None) };
-        let number =
-            if x32 && audit == Arch::X86_64.audit() { number - super::arch::X32_BIT } else { number };
+        let Some((arch, number)) = Arch::of(audit, number) else { return (action::KILL_THREAD, None) };
+        let Some(table) = self.table(arch) else { return (action::KILL_THREAD, None) };
         let of =
             |entry: u16| (self.actions.get(usize::from(entry)).copied().unwrap_or(self.default), Some(entry));
         if let Some(entry) = table.unconditional(number) {

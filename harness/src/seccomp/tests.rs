@@ -6,10 +6,8 @@ use super::engine::Target;
 use super::rules::{Condition, Conditional, Op};
 use super::*;
 
-/// The compiled filter in the machine against the rules, over numbers, architectures and arguments
-/// around every operand; how many samples that were.
-fn equal(filter: &Filter) -> u64 {
-    let mut samples = 0;
+/// Arguments around every operand of a filter.
+pub fn vectors(filter: &Filter) -> Vec<[u64; 6]> {
     let mut args: Vec<[u64; 6]> = vec![[0; 6], [u64::MAX; 6]];
     for rule in filter.rules.tables.iter().flat_map(|table| &table.conditional) {
         for condition in &rule.conditions {
@@ -37,6 +35,14 @@ fn equal(filter: &Filter) -> u64 {
     }
     args.sort_unstable();
     args.dedup();
+    args
+}
+
+/// The compiled filter in the machine against the rules, over numbers, architectures and arguments
+/// around every operand; how many samples that were.
+fn equal(filter: &Filter) -> u64 {
+    let mut samples = 0;
+    let args = vectors(filter);
     let mut numbers: Vec<u32> = (0..620).flat_map(|number| [number, number | arch::X32_BIT]).collect();
     numbers.extend([0x3fff_ffff, 0x4000_0000, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX]);
     numbers.extend([0xf_0000, 0xf_0001, 0xf_0005, 0xf_0006, 0xf_0007]);
@@ -192,7 +198,7 @@ fn too_many_instructions_are_a_named_error() {
 }
 
 /// Random profiles: names, conditions, overlaps, actions, architectures.
-fn random() -> impl Strategy<Value = serde_json::Value> {
+pub fn random() -> impl Strategy<Value = serde_json::Value> {
     const NAMES: [&str; 14] = [
         "read",
         "socket",

@@ -84,7 +84,7 @@ pub fn lints(filter: &Filter) -> Vec<String> {
     let mut lints = filter.warnings.clone();
     for index in &rules.split {
         lints.push(format!(
-            "syscalls/{index}: an argument is compared twice, so any one of the comparisons is enough"
+            "/syscalls/{index}: an argument is compared twice, so any one of the comparisons is enough"
         ));
     }
     let Some(table) = rules.table(filter.native) else { return lints };
@@ -93,7 +93,7 @@ pub fn lints(filter: &Filter) -> Vec<String> {
     lints.extend(narrow(table));
     lints.extend(socketcall(rules));
     if let Err(error) = filter.preflight(true, "") {
-        lints.push(error.to_string().replace("config.json: /", ""));
+        lints.push(error.to_string().replace("config.json: ", ""));
     }
     lints
 }
@@ -107,7 +107,10 @@ fn unreached(table: &Table) -> Vec<String> {
     let hidden = table.conditional.iter().filter_map(|rule| {
         let entry = table.unconditional(rule.number)?;
         let name = name(table, rule.number);
-        Some(format!("syscalls/{}: never reached for {name}: syscalls/{entry} is unconditional", rule.entry))
+        Some(format!(
+            "/syscalls/{}: never reached for {name}: /syscalls/{entry} is unconditional",
+            rule.entry
+        ))
     });
     hidden.collect()
 }
@@ -123,13 +126,15 @@ fn overlapping(rules: &Rules, table: &Table) -> Vec<String> {
         let later = table.conditional.iter().skip(at + 1).filter(|other| other.number == rule.number);
         for other in later.filter(|other| action(other) != action(rule) && !disjoint(rule, other)) {
             lints.push(format!(
-                "syscalls/{} and syscalls/{}: both may match {}, with different actions; the first decides",
+                "/syscalls/{} and /syscalls/{}: both may match {}, with different actions; the first decides",
                 rule.entry,
                 other.entry,
                 name(table, rule.number)
             ));
         }
     }
+    // A rule that was split is still one element of the profile.
+    lints.dedup();
     lints
 }
 
@@ -158,7 +163,7 @@ fn narrow(table: &Table) -> Vec<String> {
         let denies = rule.conditions.iter().any(|one| one.index < 2 && !matches!(one.op, Op::MaskedEq(_)));
         if table.arch.is_wide() && NARROW.contains(&name.as_str()) && denies {
             lints.push(format!(
-                "syscalls/{}: {name} takes an int, and all 64 bits of it are compared: other high bits do not match",
+                "/syscalls/{}: {name} takes an int, and all 64 bits of it are compared: other high bits do not match",
                 rule.entry
             ));
         }

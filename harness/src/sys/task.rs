@@ -66,3 +66,23 @@ pub fn map_ids(mount: impl AsFd, namespace: impl AsFd, recursive: bool) -> Resul
     // SAFETY: the kernel reads the path and the structure, both of which outlive the call.
     check(unsafe { syscall(raw::__NR_mount_setattr, args) }).map(drop)
 }
+
+/// The signal that ended the process of a pidfd, or 0: the kernel tells once it has been waited for,
+/// from 6.15 on (`PIDFD_GET_INFO` of linux/pidfd.h).
+pub fn ended_by(process: impl AsFd) -> Option<i32> {
+    /// `struct pidfd_info`, version 0; of its ids none is looked at.
+    #[repr(C)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    const EXIT: u64 = 1 << 3;
+    const GET_INFO: usize = 0xc040_ff0b;
+    let mut info = Info { mask: EXIT, cgroup: 0, ids: [0; 11], exit_code: 0 };
+    let args = [process.as_fd().as_raw_fd() as usize, GET_INFO, &raw mut info as usize, 0, 0];
+    // SAFETY: the kernel writes the 64 bytes that the request's number says, the size of `info`.
+    check(unsafe { syscall(raw::__NR_ioctl, args) }).ok()?;
+    (info.mask & EXIT != 0).then_some(info.exit_code & 0x7f)
+}

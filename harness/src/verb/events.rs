@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use rustix::fd::OwnedFd;
+use rustix::process::Signal;
 use serde_json::json;
 
+use super::sigsys;
 use crate::cgroup;
 use crate::cli::{Args, Global};
 use crate::error::{Error, Result};
-use crate::process::wait_gone;
-use crate::state::{self, pin};
+use crate::process::{ended_by, wait_gone};
+use crate::state::{self, State, pin};
 
 /// Prints figures and events of a container, one JSON object a line, until it ends.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
@@ -37,8 +40,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         kills = now;
         print("stats", cgroup::stats(&state.cgroups))?;
     }
-    if killed(state.pid).is_some() {
-        print("seccomp", json!({ "message": killed_by_filter(state.pid) }))?;
+    if let Some(message) = forbidden(&process, &state) {
+        print("seccomp", json!({ "message": message }))?;
     }
     print("exit", json!({}))?;
     Ok(0)
@@ -53,40 +56,12 @@ fn interval(args: &Args) -> Result<Duration> {
     if interval.is_zero() { Err(wrong()) } else { Ok(interval) }
 }
 
-/// What the kernel's log says of a call that a filter killed the process for: the last audit record
-/// of the pid.
-fn killed(pid: i32) -> Option<(u32, u32)> {
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    let log = rustix::fs::open("/dev/kmsg", flags, rustix::fs::Mode::empty()).ok()?;
-    let mut record = [0; 8192];
-    let mut found = None;
-    while let Ok(count) = rustix::io::read(&log, &mut record) {
-        let text = String::from_utf8_lossy(record.get(..count).unwrap_or_default()).into_owned();
-        if !text.contains("type=1326") || !text.contains(&format!(" pid={pid} ")) {
-            continue;
-        }
-        let value = |key: &str| {
-            let start = text.find(key)? + key.len();
-            text.get(start..)?.split_ascii_whitespace().next().map(str::to_owned)
-        };
-        let arch = value("arch=").and_then(|arch| u32::from_str_radix(&arch, 16).ok());
-        let number = value("syscall=").and_then(|number| number.parse::<u32>().ok());
-        found = arch.zip(number).or(found);
+/// Why the process ended, if its filter did that. Where the kernel does not tell how it ended, a
+/// record of the filter's does.
+fn forbidden(process: &OwnedFd, state: &State) -> Option<String> {
+    match state.seccomp.then(|| ended_by(process, state.pid, state.start_time))? {
+        Some(signal) if signal == Signal::SYS.as_raw() => Some(sigsys::explain(state.pid, state)),
+        Some(_) => None,
+        None => sigsys::recorded(state.pid, state),
     }
-    found
-}
-
-/// Why a process ended with SIGSYS.
-pub fn killed_by_filter(pid: i32) -> String {
-    use crate::seccomp::Arch;
-    let Some((audit, number)) = killed(pid) else {
-        return "the process was killed by SIGSYS: its seccomp filter forbids a system call \
-                (harness seccomp explain tells about one; the action SCMP_ACT_LOG shows which)"
-            .into();
-    };
-    let arch = Arch::ALL.into_iter().find(|arch| arch.audit() == audit);
-    let name = arch.and_then(|arch| arch.name_of(number)).map_or_else(|| number.to_string(), str::to_owned);
-    format!(
-        "the process was killed by SIGSYS: its seccomp filter forbids {name} (harness seccomp explain PROFILE {name})"
-    )
 }

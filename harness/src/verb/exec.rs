@@ -54,7 +54,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     if detach {
         return Ok(0);
     }
-    terminal::foreground(&running.pidfd, running.pid, running.master)
+    terminal::foreground(&running.pidfd, running.pid, running.master, &state)
 }
 
 /// `--process`, or the configuration that the arguments change.

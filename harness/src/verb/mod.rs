@@ -17,6 +17,7 @@ pub mod pause;
 pub mod ps;
 pub mod run;
 pub mod seccomp;
+pub mod sigsys;
 pub mod spec;
 pub mod start;
 pub mod state;

@@ -85,7 +85,7 @@ pub fn foreground(container: &mut Container, remove: bool, tell: impl FnOnce(&Co
     tell(container);
     let master = container.master.take();
     let status = match &container.pidfd {
-        Some(process) => terminal::foreground(process, container.state.pid, master),
+        Some(process) => terminal::foreground(process, container.state.pid, master, &container.state),
         None => Ok(0),
     };
     sys::restore_signals(mask).host("sigprocmask", "")?;

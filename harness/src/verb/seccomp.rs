@@ -25,8 +25,8 @@ pub fn run(_: &Global, args: &Args) -> Result<u8> {
     let parsed = engine::parse(Path::new(path), &profile, &target)?;
     let filter = Filter::new(&parsed, target.arch, "").map_err(|error| in_file(error, path))?;
     match tool {
-        "compile" => compile(args, &filter),
-        "check" => check(args, &filter),
+        "compile" => compile(args, &filter, path),
+        "check" => check(args, &filter, path),
         "dis" => super::print(&text::listing(&filter)).map(|()| 0),
         _ => explain(args, &filter),
     }
@@ -75,11 +75,11 @@ fn kernel(args: &Args) -> Result<(u32, u32)> {
         .ok_or_else(|| Error::Usage(format!("seccomp: --kernel: {text:?} is no version")))
 }
 
-fn compile(args: &Args, filter: &Filter) -> Result<u8> {
+fn compile(args: &Args, filter: &Filter, path: &str) -> Result<u8> {
     let output =
         args.value("output").ok_or_else(|| Error::Usage("seccomp compile: -o FILE is missing".into()))?;
     for warning in &filter.warnings {
-        eprintln!("warning: {warning}");
+        eprintln!("warning: {path}: {warning}");
     }
     std::fs::write(output, filter.section()).host("write", output.display())?;
     if args.has("json") {
@@ -94,12 +94,12 @@ fn compile(args: &Args, filter: &Filter) -> Result<u8> {
     Ok(0)
 }
 
-fn check(args: &Args, filter: &Filter) -> Result<u8> {
+fn check(args: &Args, filter: &Filter, path: &str) -> Result<u8> {
     let lints = text::lints(filter);
     if args.has("json") {
         super::print(&format!("{}\n", json!({ "instructions": filter.program.len(), "lints": lints })))?;
     } else {
-        let lines: String = lints.iter().map(|lint| format!("{lint}\n")).collect();
+        let lines: String = lints.iter().map(|lint| format!("{path}: {lint}\n")).collect();
         super::print(&lines)?;
     }
     Ok(if lints.is_empty() { 0 } else { NO })

@@ -9,15 +9,16 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 use rustix::termios::{OptionalActions, Termios};
 
 use crate::error::{Context, Result};
+use crate::state::State;
 use crate::sys;
 
 /// Waits for a process; its exit status, or 128 + the signal that ended it. Its terminal, if this
 /// harness has it, is served meanwhile.
-pub fn foreground(process: &OwnedFd, pid: i32, master: Option<OwnedFd>) -> Result<u8> {
+pub fn foreground(process: &OwnedFd, pid: i32, master: Option<OwnedFd>, state: &State) -> Result<u8> {
     // Before anything waits, so that neither the end of the process nor a signal for it is missed.
     let mask = sys::block_signals().host("sigprocmask", "")?;
     let session = master.map(Session::begin).transpose()?;
-    let status = wait(process, pid, session.as_ref());
+    let status = wait(process, pid, session.as_ref(), state);
     if let Some(session) = session {
         session.end();
     }
@@ -25,7 +26,7 @@ pub fn foreground(process: &OwnedFd, pid: i32, master: Option<OwnedFd>) -> Resul
     status
 }
 
-fn wait(process: &OwnedFd, pid: i32, session: Option<&Session>) -> Result<u8> {
+fn wait(process: &OwnedFd, pid: i32, session: Option<&Session>, state: &State) -> Result<u8> {
     let mut signal = Signal::CHILD.as_raw();
     loop {
         if signal == Signal::CHILD.as_raw() {
@@ -33,8 +34,8 @@ fn wait(process: &OwnedFd, pid: i32, session: Option<&Session>) -> Result<u8> {
             let ended = rustix::process::waitid(WaitId::PidFd(process.as_fd()), options);
             if let Some(status) = ended.host("waitid", pid)? {
                 let signal = status.terminating_signal();
-                if signal == Some(Signal::SYS.as_raw()) {
-                    eprintln!("warning: {}", super::events::killed_by_filter(pid));
+                if state.seccomp && signal == Some(Signal::SYS.as_raw()) {
+                    eprintln!("warning: {}", super::sigsys::explain(pid, state));
                 }
                 return Ok(status.exit_status().or(signal.map(|signal| 128 + signal)).unwrap_or(1) as u8);
             }

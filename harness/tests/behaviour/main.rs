@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
 mod bench;
 mod bundle;
 mod cgroup;
@@ -13,6 +14,7 @@ mod death;
 mod doctor;
 mod errors;
 mod explain;
+mod filters;
 mod hooks;
 mod image;
 mod inside;
@@ -20,15 +22,22 @@ mod lifecycle;
 mod mounts;
 mod options;
 mod policy;
+mod profiles;
 mod protocol;
 mod seccomp;
 mod services;
+mod sigsys;
 mod user;
 mod world;
 
 fn main() {
+    // Trials put this program into containers, too.
+    if let Ok(role) = std::env::var(actions::ROLE) {
+        return actions::play(&role);
+    }
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = [
+        actions::trials(),
         bench::trials(),
         bundle::trials(),
         cgroup::trials(),
@@ -38,6 +47,7 @@ fn main() {
         doctor::trials(),
         errors::trials(),
         explain::trials(),
+        filters::trials(),
         hooks::trials(),
         image::trials(),
         inside::trials(),
@@ -45,9 +55,11 @@ fn main() {
         mounts::trials(),
         options::trials(),
         policy::trials(),
+        profiles::trials(),
         protocol::trials(),
         seccomp::trials(),
         services::trials(),
+        sigsys::trials(),
         user::trials(),
         world::trials(),
     ];

@@ -1,13 +1,11 @@
 //! Filters in force: what a container's process may do, and who is asked.
-#![allow(unsafe_code)]
 
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
-use std::thread::JoinHandle;
 
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
+use crate::support::notify::{Answer, CONTINUE, supervise};
 use crate::support::{Fixture, Needs, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -20,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("seccomp::notify_about_everything", Needs::Root, notify_all),
         trial("seccomp::listener_that_is_not_there", Needs::Root, no_listener),
         trial("seccomp::tools", Needs::Nothing, tools),
+        trial("seccomp::lints_name_the_file", Needs::Nothing, lints),
     ]
 }
 
@@ -55,8 +54,8 @@ fn actions() {
     assert!(killed.stderr.starts_with("warning: the process was killed by SIGSYS: "), "{}", killed.stderr);
 }
 
-/// Behind the filter init makes the calls of PROTOCOL.md and no other: with `no_new_privs` execve
-/// alone, without capset as well. Everything else is death.
+/// With `no_new_privs` init needs execve alone behind its filter, without capset as well; the
+/// program's own first call is death.
 fn least() {
     for (no_new_privs, names) in [(true, json!(["execve"])), (false, json!(["execve", "capset"]))] {
         let mut fixture = Fixture::new();
@@ -117,60 +116,6 @@ fn interpreter() {
     }
 }
 
-/// `struct seccomp_notif` of linux/seccomp.h, as words.
-#[repr(C)]
-#[derive(Default)]
-struct Notification {
-    id: u64,
-    pid: u32,
-    flags: u32,
-    number: i32,
-    arch: u32,
-    rest: [u64; 7],
-}
-
-/// `struct seccomp_notif_resp`.
-#[repr(C)]
-struct Answer {
-    id: u64,
-    value: i64,
-    error: i32,
-    flags: u32,
-}
-
-/// Accepts a listener and answers every notification; the state it was told, and how many there
-/// were when its last task had ended.
-fn supervise(socket: UnixListener, flags: u32) -> JoinHandle<(Value, u32)> {
-    const RECEIVE: usize = 0xc050_2100;
-    const SEND: usize = 0xc018_2101;
-    std::thread::spawn(move || {
-        let (file, text) = crate::support::accept(&socket);
-        let state = serde_json::from_slice(&text).unwrap();
-        let number = file.as_raw_fd() as usize;
-        let mut count = 0;
-        loop {
-            let mut poll = [rustix::event::PollFd::new(&file, rustix::event::PollFlags::IN)];
-            rustix::event::poll(&mut poll, None).unwrap();
-            if !poll[0].revents().contains(rustix::event::PollFlags::IN) {
-                return (state, count);
-            }
-            let mut notification = Notification::default();
-            let args = [number, RECEIVE, &raw mut notification as usize, 0, 0];
-            // SAFETY: the kernel writes one struct seccomp_notif, which is borrowed exclusively.
-            let got = unsafe { init_core::sys::arch::syscall(linux_raw_sys::general::__NR_ioctl, args) };
-            if got < 0 {
-                continue;
-            }
-            count += 1;
-            let answer = Answer { id: notification.id, value: 0, error: 0, flags };
-            let args = [number, SEND, &raw const answer as usize, 0, 0];
-            // SAFETY: the kernel reads one struct seccomp_notif_resp, which outlives the call.
-            let _gone_meanwhile =
-                unsafe { init_core::sys::arch::syscall(linux_raw_sys::general::__NR_ioctl, args) };
-        }
-    })
-}
-
 fn notify() {
     let mut profile = on_mkdir("SCMP_ACT_NOTIFY");
     let script = "busybox mkdir /dev/x; echo $?; busybox test -d /dev/x; echo $?";
@@ -181,7 +126,7 @@ fn notify() {
     let mut fixture = fixture;
     fixture.config["linux"]["seccomp"] = profile;
     // It says that the call has succeeded, and does nothing.
-    let supervisor = supervise(UnixListener::bind(&socket).unwrap(), 0);
+    let supervisor = supervise(UnixListener::bind(&socket).unwrap(), |_| Answer::default());
     fixture.run().prints("0\n1\n");
     let (state, count) = supervisor.join().unwrap();
     assert_eq!(count, 1);
@@ -192,15 +137,17 @@ fn notify() {
 }
 
 fn notify_all() {
-    const CONTINUE: u32 = 1;
-    let mut fixture = Fixture::script("echo alive");
-    let socket = fixture.path().join("listener");
-    fixture.config["linux"]["seccomp"] =
-        json!({ "defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": socket });
-    let supervisor = supervise(UnixListener::bind(&socket).unwrap(), CONTINUE);
-    fixture.run().prints("alive\n");
-    assert!(supervisor.join().unwrap().1 > 10);
-    fixture.assert_gone();
+    for no_new_privs in [true, false] {
+        let mut fixture = Fixture::script("echo alive");
+        let socket = fixture.path().join("listener");
+        fixture.config["process"]["noNewPrivileges"] = json!(no_new_privs);
+        fixture.config["linux"]["seccomp"] =
+            json!({ "defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": socket });
+        let supervisor = supervise(UnixListener::bind(&socket).unwrap(), |_| CONTINUE);
+        fixture.run().prints("alive\n");
+        assert!(supervisor.join().unwrap().1 > 10);
+        fixture.assert_gone();
+    }
 }
 
 fn no_listener() {
@@ -227,8 +174,9 @@ fn tools() {
     let compile = |arch: &str| {
         let name = blob.to_str().unwrap();
         let done = fixture.call(&["seccomp", "compile", "--arch", arch, profile, "-o", name]);
-        let warning = "warning: config.json: /syscalls: unknown system calls are ignored: sync_file_range2\n";
-        assert_eq!((done.code, done.stderr.as_str()), (Some(0), warning));
+        let warning =
+            format!("warning: {profile}: /syscalls: unknown system calls are ignored: sync_file_range2\n");
+        assert_eq!((done.code, done.stderr), (Some(0), warning));
         std::fs::read(&blob).unwrap()
     };
     let (first, second) = (compile("aarch64"), compile("aarch64"));
@@ -243,4 +191,49 @@ fn tools() {
     fixture
         .call(&["seccomp", "paint", profile])
         .fails_with("seccomp: unknown tool \"paint\": compile, check, explain or dis");
+}
+
+/// Every lint, mistake and warning is of the file that was given, with its place there.
+fn lints() {
+    let fixture = Fixture::new();
+    let file = fixture.path().join("profile.json");
+    let name = file.to_str().unwrap();
+    let compare = |index: u32, value: u32| json!({ "index": index, "value": value, "op": "SCMP_CMP_EQ" });
+    let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "syscalls": [
+        { "names": ["no_such_call", "kill"], "action": "SCMP_ACT_ERRNO" },
+        { "names": ["kill"], "action": "SCMP_ACT_LOG", "args": [compare(1, 9)] },
+        { "names": ["dup3"], "action": "SCMP_ACT_ERRNO", "args": [compare(2, 1), compare(2, 2)] },
+        { "names": ["dup3"], "action": "SCMP_ACT_LOG", "args": [compare(1, 5)] },
+        { "names": ["personality"], "action": "SCMP_ACT_ERRNO", "args": [compare(0, 8)] },
+        { "names": ["execve"], "action": "SCMP_ACT_ERRNO" },
+    ]});
+    std::fs::write(&file, profile.to_string()).unwrap();
+    let lints = [
+        "/syscalls: unknown system calls are ignored: no_such_call",
+        "/syscalls/2: an argument is compared twice, so any one of the comparisons is enough",
+        "/syscalls/1: never reached for kill: /syscalls/0 is unconditional",
+        "/syscalls/2 and /syscalls/3: both may match dup3, with different actions; the first decides",
+        "/syscalls/4: personality takes an int, and all 64 bits of it are compared: other high bits do not match",
+        "/syscalls/5: ERRNO(1) for execve, which starts the process",
+    ];
+    let checked = fixture.call(&["seccomp", "check", name]);
+    let lines: String = lints.map(|lint| format!("{name}: {lint}\n")).concat();
+    assert_eq!((checked.code, checked.stderr.as_str(), checked.stdout), (Some(3), "", lines));
+    let json: Value =
+        serde_json::from_str(&fixture.call(&["seccomp", "check", "--json", name]).stdout).unwrap();
+    assert_eq!(json["lints"], json!(lints));
+    let blob = fixture.path().join("blob");
+    let compiled = fixture.call(&["seccomp", "compile", name, "-o", blob.to_str().unwrap()]);
+    assert_eq!((compiled.code, compiled.stderr), (Some(0), format!("warning: {name}: {}\n", lints[0])));
+    for (text, reason) in [
+        (r#"{"defaultAction":"SCMP_ACT_MAYBE"}"#, "/defaultAction: unknown action \"SCMP_ACT_MAYBE\""),
+        ("{\n  ]", "2:3: key must be a string"),
+        ("", "empty"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        for tool in ["compile", "check", "explain", "dis"] {
+            let line = format!("{name}: {reason}");
+            fixture.call(&["seccomp", tool, name, "mkdir", "-o", blob.to_str().unwrap()]).fails_with(&line);
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! A bundle in a temporary directory, the harness run on it, and what can be seen from outside.
 #![allow(dead_code)]
 
+pub mod filter;
 pub mod lab;
+pub mod needs;
+pub mod notify;
 
 use std::fs;
 use std::io::{Read, Seek};
@@ -11,61 +14,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What a trial needs; without it the trial is skipped, with the reason in the report.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Needs {
-    Nothing,
-    Root,
-    Strace,
-    Setpriv,
-    Cgroup2,
-    Ip,
-    Cgroup1,
-}
-
-impl Needs {
-    fn missing(self) -> Option<&'static str> {
-        let tool = |name: &str| {
-            std::env::var("PATH").unwrap_or_default().split(':').any(|dir| Path::new(dir).join(name).exists())
-        };
-        if self == Self::Nothing {
-            return None;
-        }
-        if fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).ok() != Some(0) {
-            return Some("needs root");
-        }
-        match self {
-            _ if !Path::new("/bin/busybox").exists() => Some("needs /bin/busybox (busybox-static)"),
-            Self::Strace if !tool("strace") => Some("needs strace"),
-            Self::Setpriv | Self::Cgroup2 if !tool("setpriv") => Some("needs util-linux"),
-            Self::Ip if !tool("ip") || !tool("unshare") => Some("needs ip (iproute2) and util-linux"),
-            Self::Cgroup1 if !Path::new("/sys/fs/cgroup/memory").is_dir() => Some("needs cgroup v1"),
-            _ => None,
-        }
-    }
-}
-
-/// What of it is not here.
-pub fn missing(needs: Needs) -> Option<&'static str> {
-    needs.missing()
-}
-
-/// A trial, or its report as skipped.
-pub fn trial(name: &str, needs: Needs, run: fn()) -> Trial {
-    let missing = needs.missing();
-    let trial = Trial::test(name, move || {
-        run();
-        Ok::<(), Failed>(())
-    });
-    match missing {
-        None => trial,
-        Some(reason) => trial.with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
-    }
-}
+pub use needs::{Needs, missing, trial};
 
 /// A bundle with busybox as its root file system, and a state directory.
 pub struct Fixture {
