@@ -1,0 +1,133 @@
+//! The differences that are known, each with the reason why ours is right.
+
+use serde::Deserialize;
+use wildmatch::WildMatch;
+
+use super::compare::Difference;
+use crate::error::{Context, Result};
+
+/// differences.toml.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// The differences.
+    #[serde(rename = "difference")]
+    pub known: Vec<Known>,
+}
+
+/// A difference with its reason.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    title: String,
+    reason: String,
+    seen: Vec<Seen>,
+}
+
+/// Where it is seen. All but the peers' names may have `*` and `?`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    case: String,
+    peers: Vec<String>,
+    at: String,
+    ours: String,
+    theirs: String,
+}
+
+impl Seen {
+    fn is(&self, peer: &str, found: &Difference) -> bool {
+        let matches = |pattern: &str, text: &str| WildMatch::new(pattern).matches(text);
+        peer == found.peer
+            && matches(&self.case, &found.case)
+            && matches(&self.at, &found.at)
+            && matches(&self.ours, &found.ours)
+            && matches(&self.theirs, &found.theirs)
+    }
+}
+
+impl Listed {
+    /// Reads the list.
+    pub fn load() -> Result<Self> {
+        let text = include_str!("../../differential/differences.toml");
+        toml::from_str(text).at("read", "differential/differences.toml")
+    }
+
+    /// Those that are not listed, and lines of the list that nothing matches. `ran` are the cases
+    /// that were run, `peers` the runtimes: what a choice of them cannot show is not missed.
+    pub fn check<'f>(
+        &self,
+        found: &'f [Difference],
+        ran: &[String],
+        peers: &[String],
+    ) -> (Vec<&'f Difference>, Vec<String>) {
+        let seen = || self.known.iter().flat_map(|known| &known.seen);
+        let listed =
+            |found: &Difference| seen().any(|seen| seen.peers.iter().any(|peer| seen.is(peer, found)));
+        let unlisted = found.iter().filter(|found| !listed(found)).collect();
+        let mut gone = Vec::new();
+        for line in seen() {
+            let could = ran.iter().any(|case| WildMatch::new(&line.case).matches(case));
+            for peer in line.peers.iter().filter(|peer| could && peers.contains(peer)) {
+                if !found.iter().any(|found| line.is(peer, found)) {
+                    gone.push(format!("{} {peer} {}: {} | {}", line.case, line.at, line.ours, line.theirs));
+                }
+            }
+        }
+        (unlisted, gone)
+    }
+
+    /// differences.md.
+    pub fn page(&self) -> String {
+        let mut page = format!(
+            "# Differences from crun and runc\n\n\
+             `just differential` runs the cases of [differential/cases.toml](differential/cases.toml) with this\n\
+             runtime and those of `just peers`, and fails on any difference that is not here, and on any here\n\
+             that is not there any more. `harness-conformance differences` writes this page from\n\
+             [differential/differences.toml](differential/differences.toml). A difference of the default case is\n\
+             in all others, too, and stands here once.\n\n{} differences are known.\n",
+            self.known.len()
+        );
+        for known in &self.known {
+            page += &format!("\n## {}\n\n{}\n\n", known.title, known.reason.trim());
+            page += "| case | place | ours | others | of |\n|---|---|---|---|---|\n";
+            for seen in &known.seen {
+                let cell = |text: &str| format!("`{}`", text.replace('|', "\\|").replace('\n', " "));
+                let cells = [&seen.case, &seen.at, &seen.ours, &seen.theirs].map(|text| cell(text));
+                page += &format!("| {} | {} |\n", cells.join(" | "), seen.peers.join(", "));
+            }
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_what_the_list_makes() {
+        assert_eq!(include_str!("../../differences.md"), Listed::load().unwrap().page());
+    }
+
+    #[test]
+    fn both_kinds_of_surprise_are_found() {
+        let list = "[[difference]]\ntitle = 't'\nreason = 'r'\nseen = [\
+                    {case='a*', peers=['crun','runc'], at='x', ours='1', theirs='*'}]";
+        let listed: Listed = toml::from_str(list).unwrap();
+        let one = |case: &str, peer: &str| Difference {
+            case: case.to_owned(),
+            peer: peer.to_owned(),
+            at: "x".to_owned(),
+            ours: "1".to_owned(),
+            theirs: "2".to_owned(),
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let found = [one("ab", "crun"), one("b", "crun")];
+        let (unlisted, gone) = listed.check(&found, &names(&["ab", "b"]), &names(&["crun", "runc"]));
+        assert_eq!(unlisted, [&found[1]]);
+        assert_eq!(gone, ["a* runc x: 1 | *"]);
+        let (_, gone) = listed.check(&[], &names(&["b"]), &names(&["crun"]));
+        assert_eq!(gone, names(&[]));
+    }
+}

@@ -1,0 +1,90 @@
+//! The cases: one for each field of config.json.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::reporter;
+use crate::error::{Context, Result};
+
+/// The case without a change; what differs there counts for all others.
+pub const DEFAULT: &str = "default";
+
+/// Where a case's bundle is, in its cell.
+pub const BUNDLE: &str = "/run/tmp/bundle";
+
+/// A case of the table. The texts are JSON.
+#[derive(Serialize, Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// A merge patch (RFC 7396) over the default configuration.
+    #[serde(default)]
+    pub patch: Option<String>,
+    /// Mounts after those of the default configuration.
+    #[serde(default)]
+    pub mounts: Option<String>,
+    /// A merge patch over `process`; what `exec` then starts is what reports.
+    #[serde(default)]
+    pub exec: Option<String>,
+    /// Paths to look at.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// Facts of the machine without which it is skipped.
+    #[serde(default)]
+    pub needs: Vec<String>,
+}
+
+/// The cases by name.
+pub fn load() -> Result<BTreeMap<String, Case>> {
+    toml::from_str(include_str!("../../differential/cases.toml")).at("read", "differential/cases.toml")
+}
+
+impl Case {
+    /// The configuration, and the process that `exec` starts. `hook` is the program of hooks.
+    pub fn apply(&self, mut config: Value, id: &str, hook: &str) -> Result<(Value, Option<Value>)> {
+        let part = |text: &String| {
+            let text = text.replace("@BUNDLE@", BUNDLE).replace("@HOOK@", hook).replace("@ID@", id);
+            serde_json::from_str::<Value>(&text).at("read", text)
+        };
+        let mut order = reporter::Order { paths: self.paths.clone(), wait: self.exec.is_some(), id: id.to_owned() };
+        config["process"]["args"] = arguments(&order)?;
+        if let Some(patch) = &self.patch {
+            json_patch::merge(&mut config, &part(patch)?);
+        }
+        if let (Some(mounts), Some(all)) = (&self.mounts, config["mounts"].as_array_mut()) {
+            all.extend(part(mounts)?.as_array().cloned().unwrap_or_default());
+        }
+        order.wait = false;
+        let exec = |patch: &String| {
+            let mut process = config["process"].clone();
+            process["args"] = arguments(&order)?;
+            json_patch::merge(&mut process, &part(patch)?);
+            Ok(process)
+        };
+        let process = self.exec.as_ref().map(exec).transpose()?;
+        Ok((config, process))
+    }
+}
+
+fn arguments(order: &reporter::Order) -> Result<Value> {
+    Ok(serde_json::json!(["/report", "report", serde_json::to_string(order).at("write", "order")?]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_is_json_over_the_default() {
+        let cases = load().unwrap();
+        assert!(cases.len() >= 45 && cases.contains_key(DEFAULT), "{}", cases.len());
+        for (name, case) in cases {
+            let config = serde_json::json!({ "process": {}, "mounts": [], "linux": {} });
+            let (changed, process) = case.apply(config.clone(), "id", "/hook").unwrap();
+            let plain = changed["mounts"] == config["mounts"] && changed["linux"] == config["linux"];
+            let other = changed.as_object().unwrap().len() > 3 || changed["process"].as_object().unwrap().len() > 1;
+            assert_eq!(plain && !other && process.is_none(), name == DEFAULT, "{name} changes nothing");
+        }
+    }
+}
