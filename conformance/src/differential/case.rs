@@ -1,6 +1,7 @@
 //! One case with one runtime, inside its cell: makes the bundle, runs it, and tells what came of it.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -128,7 +129,16 @@ impl Order {
 
 /// The bundle: a root file system with this program, and sources for mounts.
 fn bundle(order: &Order) -> Result<()> {
-    for path in ["rootfs/etc", "rootfs/tmp", "rootfs/data/inner", "rootfs/home/user", "source/tree/sub"] {
+    for path in [
+        "rootfs/proc",
+        "rootfs/sys",
+        "rootfs/dev",
+        "rootfs/etc",
+        "rootfs/tmp",
+        "rootfs/data/inner",
+        "rootfs/home/user",
+        "source/tree/sub",
+    ] {
         let path = Path::new(BUNDLE).join(path);
         fs::create_dir_all(&path).at("mkdir", path.display())?;
     }
@@ -163,15 +173,15 @@ fn bundle(order: &Order) -> Result<()> {
 }
 
 /// Namespaces as seen from here: the same, or new.
-fn settle(mut report: Value) -> Value {
+fn settle(mut seen: Value) -> Value {
     let own = files::links("/proc/self/ns");
-    if let Some(namespaces) = report["namespaces"].as_object_mut() {
+    if let Some(namespaces) = seen["namespaces"].as_object_mut() {
         for (name, link) in namespaces {
             let same = own.get(name).is_some_and(|own| link == own);
             *link = json!(if same { "host's" } else { "new" });
         }
     }
-    report
+    seen
 }
 
 fn hooks() -> Result<Vec<Value>> {
@@ -179,7 +189,7 @@ fn hooks() -> Result<Vec<Value>> {
     for path in ["hooks", "rootfs/tmp/hooks"] {
         let text = fs::read_to_string(Path::new(BUNDLE).join(path)).unwrap_or_default();
         for line in text.lines() {
-            seen.push(serde_json::from_str(line).at("read", path)?);
+            seen.push(settle(serde_json::from_str(line).at("read", path)?));
         }
     }
     Ok(seen)
@@ -187,27 +197,21 @@ fn hooks() -> Result<Vec<Value>> {
 
 /// A hook: appends what it sees to a file, in the bundle or in the container.
 pub fn hook(name: &str) -> Result<u8> {
-    let own = files::links("/proc/self/ns");
     let state: Value = serde_json::from_reader(std::io::stdin()).at("read", "state")?;
-    let pid = state["pid"].as_i64().unwrap_or_default();
-    let theirs = files::links(&format!("/proc/{pid}/ns"));
-    // Where the runtime's pids are others, that one is somebody else.
-    let outside = name != "startContainer";
-    let same = own.iter().filter(|(kind, link)| outside && theirs.get(*kind) == Some(link));
-    let same: Vec<&String> = same.map(|(kind, _)| kind).collect();
+    let pid = state["pid"].as_i64();
+    let names: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
     let seen = json!({
         "name": name,
         "cwd": super::reporter::text(std::env::current_dir()),
-        "env": std::env::vars().collect::<std::collections::BTreeMap<_, _>>(),
+        "env": names.join(" "),
         "status": state["status"],
         "bundle": state["bundle"],
         "annotations": state["annotations"],
-        "pid": if pid > 1 { json!("of the runtime's namespace") } else { state["pid"].clone() },
-        "in": same,
+        "pid": if pid > Some(1) { json!("the runtime's") } else { json!(pid) },
+        "namespaces": files::links("/proc/self/ns"),
     });
     let path = if name == "startContainer" { "/tmp/hooks" } else { "/run/tmp/bundle/hooks" };
-    let file = File::options().create(true).append(true).open(path).at("open", path)?;
-    use std::io::Write;
-    writeln!(&file, "{seen}").at("write", path)?;
+    let mut file = File::options().create(true).append(true).open(path).at("open", path)?;
+    writeln!(file, "{seen}").at("write", path)?;
     if name == "fails" { Err(Error::new("told to fail")) } else { Ok(0) }
 }

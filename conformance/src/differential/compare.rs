@@ -22,6 +22,9 @@ pub struct Difference {
     pub theirs: String,
 }
 
+/// The place of whether there is a report.
+const RESULT: &str = "result";
+const REFUSED: &str = "refused";
 /// What stands for a value that is not there.
 const ABSENT: &str = "(none)";
 
@@ -31,17 +34,21 @@ pub fn differences(ours: &Outcome, theirs: &Outcome) -> BTreeMap<String, (String
     let value = |of: &BTreeMap<String, String>, at: &String| of.get(at).map_or(ABSENT, String::as_str).to_owned();
     let places = ours.keys().chain(theirs.keys());
     let pairs = places.map(|at| (at.clone(), (value(&ours, at), value(&theirs, at))));
-    let refusal = |of: &BTreeMap<String, String>| of["result"] == "refused";
-    let one_refuses = refusal(&ours) != refusal(&theirs);
-    // Next to a refusal there is nothing to compare.
-    pairs.filter(|(at, (ours, theirs))| ours != theirs && (!one_refuses || at == "result")).collect()
+    let refusals = [&ours, &theirs].map(|values| values.get(RESULT).is_some_and(|result| result == REFUSED));
+    let comparable = |at: &str| match refusals {
+        [false, false] => true,
+        // How far it came before it refused is its own affair.
+        [true, true] => at == RESULT || at.starts_with("hooks"),
+        _ => at == RESULT,
+    };
+    pairs.filter(|(at, (ours, theirs))| ours != theirs && comparable(at)).collect()
 }
 
 /// All values of an outcome by place.
 fn flat(outcome: &Outcome) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
-    let result = if outcome.refused.is_some() { "refused" } else { "reported" };
-    values.insert("result".to_owned(), result.to_owned());
+    let result = if outcome.refused.is_some() { REFUSED } else { "reported" };
+    values.insert(RESULT.to_owned(), result.to_owned());
     let status = outcome.status.map_or("killed".to_owned(), |status| status.to_string());
     values.insert("status".to_owned(), status);
     flatten("", &outcome.report, &mut values);

@@ -55,7 +55,13 @@ pub fn names(directory: &str) -> Vec<String> {
 
 /// The cgroup's own limits, where its hierarchies are mounted.
 pub fn cgroup_values() -> BTreeMap<&'static str, String> {
-    let value = |file: &'static str| (file, read(&format!("/sys/fs/cgroup/{file}")));
+    let value = |file: &'static str| {
+        let text = read(&format!("/sys/fs/cgroup/{file}"));
+        let mut lines: Vec<&str> = text.lines().collect();
+        // The order of a list of devices means nothing.
+        lines.sort_unstable();
+        (file, lines.join(", "))
+    };
     LIMITS.into_iter().map(value).filter(|(_, value)| !value.contains("os error 2")).collect()
 }
 

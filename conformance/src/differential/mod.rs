@@ -217,7 +217,7 @@ impl Lane {
             program: self.driver.clone(),
             arguments: vec!["case".into(), serde_json::to_string(&order).at("write", "order")?],
             runtime: task.runtime.to_path_buf(),
-            work: PathBuf::from("/"),
+            work: PathBuf::from("/run/tmp"),
             stdout: file("json"),
             stderr: file("stderr"),
             cgroups: Vec::new(),

@@ -13,8 +13,8 @@ use super::files;
 use crate::error::{Context, Result};
 
 /// Lines of /proc/self/status that a configuration decides.
-const STATUS: [&str; 19] = [
-    "Name", "PPid", "Uid", "Gid", "Groups", "NSpid", "NSsid", "NSpgid", "Umask", "CapInh", "CapPrm", "CapEff",
+const STATUS: [&str; 15] = [
+    "Name", "Uid", "Gid", "Groups", "Umask", "CapInh", "CapPrm", "CapEff",
     "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "SigBlk", "SigIgn", "Cpus_allowed_list",
 ];
 
@@ -79,6 +79,7 @@ fn report(order: &Order) -> Value {
     let paths = PATHS.into_iter().chain(order.paths.iter().map(String::as_str));
     json!({
         "status": status(),
+        "session": session(),
         "limits": limits(),
         "env": std::env::vars().collect::<BTreeMap<_, _>>(),
         "cwd": text(std::env::current_dir()),
@@ -122,6 +123,16 @@ fn status() -> Map<String, Value> {
     chosen.map(|(name, value)| (name.to_owned(), words(value).into())).collect()
 }
 
+/// Whether it leads, and is the first of its pid namespace; other numbers say nothing.
+fn session() -> Value {
+    use rustix::process::{getpgrp, getpid, getppid, getsid};
+    let own = getpid();
+    json!({
+        "first": own.is_init(), "leader": getsid(None) == Ok(own), "group": getpgrp() == own,
+        "parent": getppid().is_some(),
+    })
+}
+
 /// /proc/self/limits; the columns are as wide as proc(5) has them.
 fn limits() -> BTreeMap<String, String> {
     let text = read("/proc/self/limits");
@@ -130,10 +141,10 @@ fn limits() -> BTreeMap<String, String> {
     lines.map(|(name, values)| (name.trim().to_owned(), words(values))).collect()
 }
 
-/// Open descriptors, but the one that lists them.
+/// Open descriptors, but the one that has listed them.
 fn fds() -> BTreeMap<String, String> {
     let mut links = files::links("/proc/self/fd");
-    links.retain(|_, target| !target.starts_with("/proc/"));
+    links.retain(|_, target| !target.starts_with('!'));
     let kind = |target: String| target.split_once(":[").map_or(target.clone(), |(kind, _)| kind.to_owned());
     links.into_iter().map(|(name, target)| (name, kind(target))).collect()
 }
@@ -172,9 +183,7 @@ fn scheduler() -> Value {
     let text = read("/proc/self/stat");
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3);
-    let deadline = read("/proc/self/sched");
-    let deadline: Vec<&str> = deadline.lines().filter(|line| line.starts_with("dl.")).collect();
-    json!({ "nice": field(19), "priority": field(40), "policy": field(41), "deadline": deadline })
+    json!({ "nice": field(19), "priority": field(40), "policy": field(41) })
 }
 
 fn ioprio() -> String {
@@ -209,10 +218,15 @@ fn terminal() -> Value {
     let owner = |file: BorrowedFd<'_>| {
         rustix::fs::fstat(file).map(|stat| (stat.st_uid, stat.st_gid, format!("{:o}", stat.st_mode))).ok()
     };
+    // Whether it is a file of the container, or one that the runtime was started with.
+    let null = |file: BorrowedFd<'_>| {
+        let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        rustix::fs::stat("/dev/null").map(place) == rustix::fs::fstat(file).map(place)
+    };
     let controlling = fs::File::open("/dev/tty").is_ok();
     let death = rustix::process::parent_process_death_signal().ok().flatten().map(|signal| signal.as_raw());
     json!({
-        "ttys": ttys, "size": size, "stdin": owner(stdin.as_fd()), "controlling": controlling, "death": death,
+        "null": files.map(null), "ttys": ttys, "size": size, "stdin": owner(stdin.as_fd()), "controlling": controlling, "death": death,
     })
 }
 
