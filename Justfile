@@ -85,3 +85,8 @@ check-binary: dist
 [group('lint')]
 ci:
     .ci/run
+
+# The same configurations with crun and runc; what differs must be in conformance/differences.md.
+[group('test')]
+differential *ARGS: dist peers
+    target/dist/harness conformance differential --peers {{ARGS}}

@@ -31,7 +31,8 @@ const ABSENT: &str = "(none)";
 /// Differences by place: ours, theirs.
 pub fn differences(ours: &Outcome, theirs: &Outcome) -> BTreeMap<String, (String, String)> {
     let (ours, theirs) = (flat(ours), flat(theirs));
-    let value = |of: &BTreeMap<String, String>, at: &String| of.get(at).map_or(ABSENT, String::as_str).to_owned();
+    let value =
+        |of: &BTreeMap<String, String>, at: &String| of.get(at).map_or(ABSENT, String::as_str).to_owned();
     let places = ours.keys().chain(theirs.keys());
     let pairs = places.map(|at| (at.clone(), (value(&ours, at), value(&theirs, at))));
     let refusals = [&ours, &theirs].map(|values| values.get(RESULT).is_some_and(|result| result == REFUSED));
@@ -113,9 +114,9 @@ mod tests {
     fn a_refusal_is_one_difference() {
         let (ours, theirs) = (outcome(None, json!({ "a": 1 })), outcome(Some("no"), Value::Null));
         let found = differences(&ours, &theirs);
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [(
-            "result".to_owned(),
-            ("reported".to_owned(), "refused".to_owned())
-        )]);
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [("result".to_owned(), ("reported".to_owned(), "refused".to_owned()))]
+        );
     }
 }

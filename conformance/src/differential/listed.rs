@@ -24,22 +24,31 @@ pub struct Known {
     seen: Vec<Seen>,
 }
 
-/// Where it is seen. All but the peers' names may have `*` and `?`.
+/// Where it is seen: in each of these cases, with each of these peers. All but the peers' names may
+/// have `*` and `?`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
-    case: String,
+    cases: Vec<String>,
     peers: Vec<String>,
     at: String,
     ours: String,
     theirs: String,
 }
 
+fn matches(pattern: &str, text: &str) -> bool {
+    WildMatch::new(pattern).matches(text)
+}
+
 impl Seen {
-    fn is(&self, peer: &str, found: &Difference) -> bool {
-        let matches = |pattern: &str, text: &str| WildMatch::new(pattern).matches(text);
-        peer == found.peer
-            && matches(&self.case, &found.case)
+    /// Every case with every peer.
+    fn places(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.cases.iter().flat_map(|case| self.peers.iter().map(move |peer| (case, peer)))
+    }
+
+    fn is(&self, (case, peer): (&String, &String), found: &Difference) -> bool {
+        peer == &found.peer
+            && matches(case, &found.case)
             && matches(&self.at, &found.at)
             && matches(&self.ours, &found.ours)
             && matches(&self.theirs, &found.theirs)
@@ -62,15 +71,14 @@ impl Listed {
         peers: &[String],
     ) -> (Vec<&'f Difference>, Vec<String>) {
         let seen = || self.known.iter().flat_map(|known| &known.seen);
-        let listed =
-            |found: &Difference| seen().any(|seen| seen.peers.iter().any(|peer| seen.is(peer, found)));
+        let listed = |found: &Difference| seen().any(|seen| seen.places().any(|place| seen.is(place, found)));
         let unlisted = found.iter().filter(|found| !listed(found)).collect();
         let mut gone = Vec::new();
         for line in seen() {
-            let could = ran.iter().any(|case| WildMatch::new(&line.case).matches(case));
-            for peer in line.peers.iter().filter(|peer| could && peers.contains(peer)) {
-                if !found.iter().any(|found| line.is(peer, found)) {
-                    gone.push(format!("{} {peer} {}: {} | {}", line.case, line.at, line.ours, line.theirs));
+            for (case, peer) in line.places() {
+                let could = peers.contains(peer) && ran.iter().any(|ran| matches(case, ran));
+                if could && !found.iter().any(|found| line.is((case, peer), found)) {
+                    gone.push(format!("{case} {peer} {}: {} | {}", line.at, line.ours, line.theirs));
                 }
             }
         }
@@ -90,11 +98,14 @@ impl Listed {
         );
         for known in &self.known {
             page += &format!("\n## {}\n\n{}\n\n", known.title, known.reason.trim());
-            page += "| case | place | ours | others | of |\n|---|---|---|---|---|\n";
+            page += "| cases | place | ours | theirs | of |\n|---|---|---|---|---|\n";
             for seen in &known.seen {
-                let cell = |text: &str| format!("`{}`", text.replace('|', "\\|").replace('\n', " "));
-                let cells = [&seen.case, &seen.at, &seen.ours, &seen.theirs].map(|text| cell(text));
-                page += &format!("| {} | {} |\n", cells.join(" | "), seen.peers.join(", "));
+                let cell = |text: &String| match text.as_str() {
+                    "" => "empty".to_owned(),
+                    text => format!("`{}`", text.replace('|', "\\|")),
+                };
+                let cells = [&seen.at, &seen.ours, &seen.theirs].map(cell).join(" | ");
+                page += &format!("| {} | {cells} | {} |\n", seen.cases.join(", "), seen.peers.join(", "));
             }
         }
         page
@@ -113,7 +124,7 @@ mod tests {
     #[test]
     fn both_kinds_of_surprise_are_found() {
         let list = "[[difference]]\ntitle = 't'\nreason = 'r'\nseen = [\
-                    {case='a*', peers=['crun','runc'], at='x', ours='1', theirs='*'}]";
+                    {cases=['a*'], peers=['crun','runc'], at='x', ours='1', theirs='*'}]";
         let listed: Listed = toml::from_str(list).unwrap();
         let one = |case: &str, peer: &str| Difference {
             case: case.to_owned(),

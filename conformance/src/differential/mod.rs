@@ -4,6 +4,7 @@ mod case;
 mod compare;
 mod console;
 mod files;
+mod lane;
 mod listed;
 mod reporter;
 mod table;
@@ -12,9 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,15 +23,13 @@ pub use reporter::run as report;
 
 use self::case::Outcome;
 use self::compare::Difference;
+use self::lane::{Lane, Task};
 use self::listed::Listed;
 use self::table::Case;
 use crate::cell;
-use crate::cgroups::{self, Hierarchy};
+use crate::cgroups;
 use crate::error::{Context, Error, Result};
 use crate::facts::Facts;
-
-/// The longest that a case may take with one runtime.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// What to compare, as `harness conformance differential` has read it from its command line.
 #[derive(Deserialize)]
@@ -45,15 +42,6 @@ pub struct Options {
     pub jobs: usize,
     /// Where reports go.
     pub output: PathBuf,
-}
-
-/// One case with one runtime.
-struct Task<'t> {
-    name: &'t str,
-    case: &'t Case,
-    runtime: &'t Path,
-    /// Where its output goes, but for the ending.
-    evidence: PathBuf,
 }
 
 /// Outcomes by case, in the order of the runtimes.
@@ -98,6 +86,8 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
         text += &format!("not listed: {case} {at}: ours {ours:?}, {peer} {theirs:?}\n");
     }
     gone.iter().for_each(|line| text += &format!("listed, and not there any more: {line}\n"));
+    let idle = idle(&outcomes, &cases);
+    idle.iter().for_each(|line| text += &format!("{line}\n"));
     skipped.iter().for_each(|line| text += &format!("skipped: {line}\n"));
     text += &format!(
         "{} cases, {} peers, {} differences, {} not listed, {} listed in vain, {} s\n",
@@ -108,7 +98,7 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
         gone.len(),
         started.elapsed().as_secs()
     );
-    Ok((text, unlisted.is_empty() && gone.is_empty()))
+    Ok((text, unlisted.is_empty() && gone.is_empty() && idle.is_empty()))
 }
 
 fn check(options: &Options) -> Result<()> {
@@ -123,7 +113,9 @@ fn check(options: &Options) -> Result<()> {
         return Err(Error::new("this program must be static to report from a container: just dist"));
     }
     match options.runtimes.iter().find(|(_, path)| !path.is_file() || path.starts_with(cell::RUN)) {
-        Some((name, path)) => Err(Error::file(path, format!("the runtime {name} is not there, or under /run"))),
+        Some((name, path)) => {
+            Err(Error::file(path, format!("the runtime {name} is not there, or under /run")))
+        }
         None => Ok(()),
     }
 }
@@ -164,74 +156,22 @@ fn default_config(driver: &Path) -> Result<Value> {
     serde_json::from_slice(&text.at("read", "config.json")?).at("read", "config.json")
 }
 
-/// What all cases share.
-struct Lane {
-    config: Value,
-    driver: PathBuf,
-    hierarchies: Vec<Hierarchy>,
-    jobs: usize,
-}
-
-impl Lane {
-    /// Carries the tasks out; the outcomes, in their order.
-    fn run(&self, tasks: &[Task<'_>]) -> Result<Vec<Outcome>> {
-        static STOPPED: AtomicBool = AtomicBool::new(false);
-        ctrlc::set_handler(|| STOPPED.store(true, Ordering::Relaxed)).at("take", "signals")?;
-        let done: Vec<Mutex<Option<Result<Outcome>>>> = tasks.iter().map(|_| Mutex::new(None)).collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while !STOPPED.load(Ordering::Relaxed) {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let (Some(task), Some(slot)) = (tasks.get(index), done.get(index)) else { return };
-                let outcome = self.one(task, index + 1, || STOPPED.load(Ordering::Relaxed));
-                // What fails here fails always.
-                if outcome.is_err() {
-                    STOPPED.store(true, Ordering::Relaxed);
-                }
-                if let Ok(mut slot) = slot.lock() {
-                    *slot = Some(outcome);
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..self.jobs {
-                scope.spawn(work);
-            }
-        });
-        let mut all: Vec<_> = done.into_iter().map(|slot| slot.into_inner().unwrap_or_default()).collect();
-        // The mistake before the tasks that it has stopped.
-        all.sort_by_key(|one| !matches!(one, Some(Err(_))));
-        all.into_iter().map(|one| one.unwrap_or_else(|| Err(Error::new("interrupted")))).collect()
-    }
-
-    fn one(&self, task: &Task<'_>, number: usize, stopped: impl Fn() -> bool) -> Result<Outcome> {
-        let order = case::Order {
-            case: task.case.clone(),
-            config: self.config.clone(),
-            id: format!("differential-{}-{number}", std::process::id()),
-            driver: self.driver.clone(),
-            runtime: task.runtime.to_path_buf(),
-        };
-        let file = |ending: &str| PathBuf::from(format!("{}.{ending}", task.evidence.display()));
-        let order = cell::Order {
-            program: self.driver.clone(),
-            arguments: vec!["case".into(), serde_json::to_string(&order).at("write", "order")?],
-            runtime: task.runtime.to_path_buf(),
-            work: PathBuf::from("/run/tmp"),
-            stdout: file("json"),
-            stderr: file("stderr"),
-            cgroups: Vec::new(),
-            driver: PathBuf::new(),
-        };
-        let ended = cell::run(order, &self.hierarchies, number, LIMIT, stopped)?;
-        let read = |ending: &str| fs::read_to_string(file(ending)).at("read", file(ending).display());
-        if ended.code != Some(0) {
-            let reason = if ended.code.is_none() { "does not end" } else { "fails" };
-            let runtime = task.runtime.display();
-            return Err(Error::new(format!("{} {reason} with {runtime}: {}", task.name, read("stderr")?)));
+/// Cases that prove nothing, as we see the same in the default, and cases said to be so that are not.
+fn idle(outcomes: &Outcomes<'_>, cases: &BTreeMap<&str, &Case>) -> Vec<String> {
+    let ours = |name: &str| outcomes.get(name).and_then(|outcomes| outcomes.first());
+    let Some(default) = ours(table::DEFAULT) else { return Vec::new() };
+    let mut lines = Vec::new();
+    for (name, case) in cases.iter().filter(|(name, _)| **name != table::DEFAULT) {
+        let asked = |at: &String| case.paths.iter().any(|path| at.starts_with(&format!("paths.{path}.")));
+        let same = ours(name)
+            .is_some_and(|outcome| compare::differences(default, outcome).keys().all(|at| asked(at)));
+        match (same, case.same) {
+            (true, false) => lines.push(format!("{name} shows nothing: it is as the default is")),
+            (false, true) => lines.push(format!("{name} is not as the default is")),
+            _ => {}
         }
-        serde_json::from_str(&read("json")?).at("read", file("json").display())
     }
+    lines
 }
 
 /// All differences; those of the default are left out of the other cases.
@@ -257,9 +197,8 @@ fn compare(outcomes: &Outcomes<'_>, peers: &[String]) -> Vec<Difference> {
 }
 
 fn write(output: &Path, outcomes: &Outcomes<'_>, found: &[Difference]) -> Result<()> {
-    let refused = |outcomes: &Vec<Outcome>| {
-        outcomes.iter().map(|outcome| outcome.refused.clone()).collect::<Vec<_>>()
-    };
+    let refused =
+        |outcomes: &Vec<Outcome>| outcomes.iter().map(|outcome| outcome.refused.clone()).collect::<Vec<_>>();
     let refused: BTreeMap<_, _> = outcomes.iter().map(|(name, all)| (name, refused(all))).collect();
     let path = output.join("differential.json");
     let text = json!({ "differences": found, "refused": refused });

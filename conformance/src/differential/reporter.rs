@@ -14,8 +14,21 @@ use crate::error::{Context, Result};
 
 /// Lines of /proc/self/status that a configuration decides.
 const STATUS: [&str; 15] = [
-    "Name", "Uid", "Gid", "Groups", "Umask", "CapInh", "CapPrm", "CapEff",
-    "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "SigBlk", "SigIgn", "Cpus_allowed_list",
+    "Name",
+    "Uid",
+    "Gid",
+    "Groups",
+    "Umask",
+    "CapInh",
+    "CapPrm",
+    "CapEff",
+    "CapBnd",
+    "CapAmb",
+    "NoNewPrivs",
+    "Seccomp",
+    "SigBlk",
+    "SigIgn",
+    "Cpus_allowed_list",
 ];
 
 /// Files of one value.
@@ -46,9 +59,25 @@ const VALUES: [&str; 22] = [
 
 /// Paths that every report has, the maskedPaths and readonlyPaths of the default first.
 const PATHS: [&str; 19] = [
-    "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/scsi", "/proc/bus", "/proc/fs",
-    "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/sys/firmware", "/sys", "/sys/fs/cgroup", "/dev",
-    "/dev/shm", "/dev/pts", "/", "/tmp", "/data",
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/timer_list",
+    "/proc/scsi",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/sys/firmware",
+    "/sys",
+    "/sys/fs/cgroup",
+    "/dev",
+    "/dev/shm",
+    "/dev/pts",
+    "/",
+    "/tmp",
+    "/data",
 ];
 
 /// What the reporter is told.
@@ -188,7 +217,8 @@ fn scheduler() -> Value {
 
 fn ioprio() -> String {
     let own = ioprio::Target::Process(ioprio::Pid::from_raw(0));
-    ioprio::get_priority(own).map_or_else(|error| format!("! {error}"), |found| format!("{:?}", found.class()))
+    ioprio::get_priority(own)
+        .map_or_else(|error| format!("! {error}"), |found| format!("{:?}", found.class()))
 }
 
 /// The policy of the first mapping, which is the process's where it has none of its own.

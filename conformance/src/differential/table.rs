@@ -27,6 +27,9 @@ pub struct Case {
     /// A merge patch over `process`; what `exec` then starts is what reports.
     #[serde(default)]
     pub exec: Option<String>,
+    /// Whether it is to be as the default is.
+    #[serde(default)]
+    pub same: bool,
     /// Paths to look at.
     #[serde(default)]
     pub paths: Vec<String>,
@@ -47,7 +50,8 @@ impl Case {
             let text = text.replace("@BUNDLE@", BUNDLE).replace("@HOOK@", hook).replace("@ID@", id);
             serde_json::from_str::<Value>(&text).at("read", text)
         };
-        let mut order = reporter::Order { paths: self.paths.clone(), wait: self.exec.is_some(), id: id.to_owned() };
+        let mut order =
+            reporter::Order { paths: self.paths.clone(), wait: self.exec.is_some(), id: id.to_owned() };
         config["process"]["args"] = arguments(&order)?;
         if let Some(patch) = &self.patch {
             json_patch::merge(&mut config, &part(patch)?);
@@ -78,13 +82,38 @@ mod tests {
     #[test]
     fn every_case_is_json_over_the_default() {
         let cases = load().unwrap();
-        assert!(cases.len() >= 45 && cases.contains_key(DEFAULT), "{}", cases.len());
+        assert!(cases.len() >= 100 && cases.contains_key(DEFAULT), "{}", cases.len());
         for (name, case) in cases {
-            let config = serde_json::json!({ "process": {}, "mounts": [], "linux": {} });
-            let (changed, process) = case.apply(config.clone(), "id", "/hook").unwrap();
-            let plain = changed["mounts"] == config["mounts"] && changed["linux"] == config["linux"];
-            let other = changed.as_object().unwrap().len() > 3 || changed["process"].as_object().unwrap().len() > 1;
-            assert_eq!(plain && !other && process.is_none(), name == DEFAULT, "{name} changes nothing");
+            let config = serde_json::json!({ "process": { "cwd": "/" }, "mounts": [{}] });
+            let (changed, process) = case.apply(config, "id", "/hook").unwrap();
+            assert_eq!(changed["process"]["args"].is_null(), false, "{name}");
+            let plain = case.patch.is_none() && case.mounts.is_none() && process.is_none();
+            assert_eq!(plain, name == DEFAULT, "{name}");
         }
+    }
+
+    #[test]
+    fn a_case_is_applied() {
+        let case = Case {
+            patch: Some(r#"{"process":{"cwd":null,"env":["X=@ID@"]}}"#.into()),
+            mounts: Some(r#"[{"source":"@BUNDLE@/a"}]"#.into()),
+            exec: Some(r#"{"cwd":"/b"}"#.into()),
+            paths: vec!["/p".into()],
+            same: false,
+            needs: Vec::new(),
+        };
+        let config = serde_json::json!({ "process": { "cwd": "/" }, "mounts": [{ "source": "a" }] });
+        let (config, process) = case.apply(config, "one", "/hook").unwrap();
+        let order = |wait: bool| format!(r#"{{"paths":["/p"],"wait":{wait},"id":"one"}}"#);
+        let args = |wait: bool| serde_json::json!(["/report", "report", order(wait)]);
+        assert_eq!(
+            config,
+            serde_json::json!({
+                "process": { "env": ["X=one"], "args": args(true) },
+                "mounts": [{ "source": "a" }, { "source": "/run/tmp/bundle/a" }],
+            })
+        );
+        let second = serde_json::json!({ "cwd": "/b", "env": ["X=one"], "args": args(false) });
+        assert_eq!(process, Some(second));
     }
 }
