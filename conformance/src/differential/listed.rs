@@ -29,6 +29,9 @@ pub struct Known {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
+    /// The version of cgroups, where it matters.
+    #[serde(default)]
+    cgroup: Option<u8>,
     cases: Vec<String>,
     peers: Vec<String>,
     at: String,
@@ -63,14 +66,17 @@ impl Listed {
     }
 
     /// Those that are not listed, and lines of the list that nothing matches. `ran` are the cases
-    /// that were run, `peers` the runtimes: what a choice of them cannot show is not missed.
+    /// that were run, `peers` the runtimes, `cgroup` the machine's version of cgroups: what these
+    /// cannot show is not missed.
     pub fn check<'f>(
         &self,
         found: &'f [Difference],
         ran: &[String],
         peers: &[String],
+        cgroup: u8,
     ) -> (Vec<&'f Difference>, Vec<String>) {
-        let seen = || self.known.iter().flat_map(|known| &known.seen);
+        let here = |seen: &&Seen| seen.cgroup.is_none_or(|version| version == cgroup);
+        let seen = || self.known.iter().flat_map(|known| &known.seen).filter(here);
         let listed = |found: &Difference| seen().any(|seen| seen.places().any(|place| seen.is(place, found)));
         let unlisted = found.iter().filter(|found| !listed(found)).collect();
         let mut gone = Vec::new();
@@ -105,7 +111,9 @@ impl Listed {
                     text => format!("`{}`", text.replace('|', "\\|")),
                 };
                 let cells = [&seen.at, &seen.ours, &seen.theirs].map(cell).join(" | ");
-                page += &format!("| {} | {cells} | {} |\n", seen.cases.join(", "), seen.peers.join(", "));
+                let on = seen.cgroup.map(|version| format!(" (cgroup v{version})")).unwrap_or_default();
+                let (cases, peers) = (seen.cases.join(", "), seen.peers.join(", "));
+                page += &format!("| {cases}{on} | {cells} | {peers} |\n");
             }
         }
         page
@@ -135,10 +143,10 @@ mod tests {
         };
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let found = [one("ab", "crun"), one("b", "crun")];
-        let (unlisted, gone) = listed.check(&found, &names(&["ab", "b"]), &names(&["crun", "runc"]));
+        let (unlisted, gone) = listed.check(&found, &names(&["ab", "b"]), &names(&["crun", "runc"]), 1);
         assert_eq!(unlisted, [&found[1]]);
         assert_eq!(gone, ["a* runc x: 1 | *"]);
-        let (_, gone) = listed.check(&[], &names(&["b"]), &names(&["crun"]));
+        let (_, gone) = listed.check(&[], &names(&["b"]), &names(&["crun"]), 1);
         assert_eq!(gone, names(&[]));
     }
 }

@@ -71,6 +71,7 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
         }
     }
     let driver = std::env::current_exe().at("resolve", "/proc/self/exe")?;
+    let cgroup = if hierarchies.iter().all(|one| one.options.is_empty()) { 2 } else { 1 };
     let lane = Lane { config: default_config(&driver)?, driver, hierarchies, jobs: options.jobs };
     let mut outcomes = Outcomes::new();
     for (task, outcome) in tasks.iter().zip(lane.run(&tasks)?) {
@@ -80,25 +81,24 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
     let found = compare(&outcomes, &peers);
     write(&options.output, &outcomes, &found)?;
     let ran: Vec<String> = outcomes.keys().map(|name| (*name).to_owned()).collect();
-    let (unlisted, gone) = Listed::load()?.check(&found, &ran, &peers);
-    let mut text = String::new();
-    for Difference { case, peer, at, ours, theirs } in &unlisted {
-        text += &format!("not listed: {case} {at}: ours {ours:?}, {peer} {theirs:?}\n");
-    }
-    gone.iter().for_each(|line| text += &format!("listed, and not there any more: {line}\n"));
-    let idle = idle(&outcomes, &cases);
-    idle.iter().for_each(|line| text += &format!("{line}\n"));
-    skipped.iter().for_each(|line| text += &format!("skipped: {line}\n"));
-    text += &format!(
-        "{} cases, {} peers, {} differences, {} not listed, {} listed in vain, {} s\n",
+    let (unlisted, gone) = Listed::load()?.check(&found, &ran, &peers, cgroup);
+    let unlisted = unlisted.into_iter().map(|Difference { case, peer, at, ours, theirs }| {
+        format!("not listed: {case} {at}: ours {ours:?}, {peer} {theirs:?}")
+    });
+    let mut complaints: Vec<String> = unlisted.collect();
+    complaints.extend(gone.iter().map(|line| format!("listed, and not there any more: {line}")));
+    complaints.extend(idle(&outcomes, &cases));
+    let as_listed = complaints.is_empty();
+    complaints.extend(skipped.iter().map(|line| format!("skipped: {line}")));
+    complaints.push(format!(
+        "{} cases, {} peers, {} differences, {} s: {}",
         ran.len(),
         peers.len(),
         found.len(),
-        unlisted.len(),
-        gone.len(),
-        started.elapsed().as_secs()
-    );
-    Ok((text, unlisted.is_empty() && gone.is_empty() && idle.is_empty()))
+        started.elapsed().as_secs(),
+        if as_listed { "as listed" } else { "not as listed" }
+    ));
+    Ok((complaints.join("\n") + "\n", as_listed))
 }
 
 fn check(options: &Options) -> Result<()> {
@@ -163,8 +163,7 @@ fn idle(outcomes: &Outcomes<'_>, cases: &BTreeMap<&str, &Case>) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, case) in cases.iter().filter(|(name, _)| **name != table::DEFAULT) {
         let asked = |at: &String| case.paths.iter().any(|path| at.starts_with(&format!("paths.{path}.")));
-        let same = ours(name)
-            .is_some_and(|outcome| compare::differences(default, outcome).keys().all(|at| asked(at)));
+        let same = ours(name).is_some_and(|outcome| compare::differences(default, outcome).keys().all(asked));
         match (same, case.same) {
             (true, false) => lines.push(format!("{name} shows nothing: it is as the default is")),
             (false, true) => lines.push(format!("{name} is not as the default is")),

@@ -97,11 +97,13 @@ pub struct Order {
 /// Prints the report.
 pub fn run(order: &str) -> Result<u8> {
     let order: Order = serde_json::from_str(order).at("read", "order")?;
-    while order.wait {
+    if !order.wait {
+        println!("{}", report(&order));
+        return Ok(0);
+    }
+    loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
-    println!("{}", report(&order));
-    Ok(0)
 }
 
 fn report(order: &Order) -> Value {
@@ -243,7 +245,7 @@ fn keyrings(id: &str) -> Vec<String> {
 fn terminal() -> Value {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let files: [BorrowedFd<'_>; 3] = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    let ttys = files.map(|file| rustix::termios::isatty(file));
+    let ttys = files.map(rustix::termios::isatty);
     let size = rustix::termios::tcgetwinsize(stdin.as_fd()).map(|size| (size.ws_row, size.ws_col)).ok();
     let owner = |file: BorrowedFd<'_>| {
         rustix::fs::fstat(file).map(|stat| (stat.st_uid, stat.st_gid, format!("{:o}", stat.st_mode))).ok()
@@ -254,7 +256,8 @@ fn terminal() -> Value {
         rustix::fs::stat("/dev/null").map(place) == rustix::fs::fstat(file).map(place)
     };
     let controlling = fs::File::open("/dev/tty").is_ok();
-    let death = rustix::process::parent_process_death_signal().ok().flatten().map(|signal| signal.as_raw());
+    let death =
+        rustix::process::parent_process_death_signal().ok().flatten().map(rustix::process::Signal::as_raw);
     json!({
         "null": files.map(null), "ttys": ttys, "size": size, "stdin": owner(stdin.as_fd()), "controlling": controlling, "death": death,
     })

@@ -27,6 +27,9 @@ pub struct Case {
     /// A merge patch over `process`; what `exec` then starts is what reports.
     #[serde(default)]
     pub exec: Option<String>,
+    /// Whether the first process waits to be killed.
+    #[serde(default)]
+    pub waits: bool,
     /// Whether it is to be as the default is.
     #[serde(default)]
     pub same: bool,
@@ -50,8 +53,11 @@ impl Case {
             let text = text.replace("@BUNDLE@", BUNDLE).replace("@HOOK@", hook).replace("@ID@", id);
             serde_json::from_str::<Value>(&text).at("read", text)
         };
-        let mut order =
-            reporter::Order { paths: self.paths.clone(), wait: self.exec.is_some(), id: id.to_owned() };
+        let mut order = reporter::Order {
+            paths: self.paths.clone(),
+            wait: self.waits || self.exec.is_some(),
+            id: id.to_owned(),
+        };
         config["process"]["args"] = arguments(&order)?;
         if let Some(patch) = &self.patch {
             json_patch::merge(&mut config, &part(patch)?);
@@ -86,7 +92,7 @@ mod tests {
         for (name, case) in cases {
             let config = serde_json::json!({ "process": { "cwd": "/" }, "mounts": [{}] });
             let (changed, process) = case.apply(config, "id", "/hook").unwrap();
-            assert_eq!(changed["process"]["args"].is_null(), false, "{name}");
+            assert!(changed["process"]["args"].is_array(), "{name}");
             let plain = case.patch.is_none() && case.mounts.is_none() && process.is_none();
             assert_eq!(plain, name == DEFAULT, "{name}");
         }
@@ -99,6 +105,7 @@ mod tests {
             mounts: Some(r#"[{"source":"@BUNDLE@/a"}]"#.into()),
             exec: Some(r#"{"cwd":"/b"}"#.into()),
             paths: vec!["/p".into()],
+            waits: false,
             same: false,
             needs: Vec::new(),
         };
