@@ -92,3 +92,8 @@ ci:
 [group('test')]
 sweep *WHAT:
     SWEEP=all cargo test --locked -p harness --test sweep -- {{WHAT}}
+
+# The same configurations with crun and runc; what differs must be in conformance/differences.md.
+[group('test')]
+differential *ARGS: dist peers
+    target/dist/harness conformance differential --peers {{ARGS}}
