@@ -85,3 +85,9 @@ check-binary: dist
 [group('lint')]
 ci:
     .ci/run
+
+# Seccomp filters against libseccomp's (needs libseccomp-dev) and, MILLIONS of samples, their rules.
+[group('test')]
+seccomp-oracle MILLIONS="300":
+    cargo run --locked --release -p harness-oracle --features oracle -- compare
+    cargo run --locked --release -p harness-oracle --features oracle -- evaluate {{MILLIONS}}
