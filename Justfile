@@ -97,3 +97,9 @@ sweep *WHAT:
 [group('test')]
 differential *ARGS: dist peers
     target/dist/harness conformance differential --peers {{ARGS}}
+
+# Seccomp filters against libseccomp's (needs libseccomp-dev) and, MILLIONS of samples, their rules.
+[group('test')]
+seccomp-oracle MILLIONS="300":
+    cargo run --locked --release -p harness-oracle --features oracle -- compare
+    cargo run --locked --release -p harness-oracle --features oracle -- evaluate {{MILLIONS}}
