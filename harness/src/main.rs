@@ -4,6 +4,7 @@
 mod bench;
 mod cgroup;
 mod cli;
+mod doctor;
 mod error;
 mod launch;
 mod log;

@@ -168,7 +168,8 @@ message! {
         pub kind: &'a CStr,
         /// Parameters for fsconfig(2).
         pub options: &'a [Setting<'a>],
-        /// Bind: the detached tree to attach (open_tree(2)); absent: init opens `source`.
+        /// Bind: the detached tree to attach (open_tree(2)); [`ASKED`]: init asks for it when its
+        /// turn comes; absent: init opens `source`.
         pub tree: Option<i32>,
         /// Bind: path in the mount namespace that init starts in.
         pub source: &'a CStr,
@@ -354,6 +355,16 @@ message! {
     }
 }
 
+/// `tree` of a bind mount: one of those that the harness sends when asked with procMounts. A tree
+/// has the number of its making, by which mountinfo is sorted (Linux 6.8): made any earlier it
+/// would come before mounts that the configuration lists before it.
+pub const ASKED: i32 = -1;
+
+/// Most trees in an answer to procMounts.
+pub const MOST_TREES: usize = 32;
+
+/// Init wants the trees of the next bind mounts, and the answer carries them (SCM_RIGHTS).
+pub const PROC_MOUNTS: &CStr = c"procMounts";
 /// Init has unshared a user or time namespace and waits for procMapped.
 pub const PROC_MAPS: &CStr = c"procMaps";
 /// Id maps and time offsets are written.

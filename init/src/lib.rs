@@ -20,7 +20,7 @@ pub mod wire;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::umask;
 
@@ -68,10 +68,8 @@ impl Bootstrap {
     /// Sends the failure to whoever waits: `create` at the socket, `start` at the fifo. The phase
     /// in the page is the one that failed, which `start` needs when nobody can be told.
     fn report(&self, fault: &Fault<'_>) {
-        match &self.gate {
-            Some(gate) => phase::ready::report(gate, self.phase, fault),
-            None => phase::ready::report(sys::descriptor(self.socket), self.phase, fault),
-        }
+        let to = self.gate.as_ref().map_or(sys::descriptor(self.socket), AsFd::as_fd);
+        phase::ready::report(to, self.phase, fault);
     }
 }
 

@@ -99,12 +99,13 @@ fn prepare<'a>(
     // The own procfs before the first mount of the image; then the root that all paths mean.
     init.enter(Phase::Rootfs);
     let mut procfs = mounts::procfs([config.early.mounts, config.late.mounts])?;
+    let mut trees = mounts::Trees::new(socket);
     let mut sealed = mounts::Sealed::new();
     let root = rootfs::attach_root(&config.root)?;
 
     // What needs no network namespace first: the harness is making that meanwhile.
     init.enter(Phase::Mounts);
-    mounts::apply(root.as_fd(), config.early.mounts, &mut procfs, &mut sealed)?;
+    mounts::apply(root.as_fd(), config.early.mounts, &mut procfs, &mut trees, &mut sealed)?;
 
     // After the mount of /dev, before anything is masked with its null device.
     let dev_is_early = !config.early.mounts.is_empty();
@@ -138,7 +139,7 @@ fn prepare<'a>(
 
     // The rest of the mounts, in the order of the configuration.
     init.enter(Phase::Mounts);
-    mounts::apply(root.as_fd(), config.late.mounts, &mut procfs, &mut sealed)?;
+    mounts::apply(root.as_fd(), config.late.mounts, &mut procfs, &mut trees, &mut sealed)?;
     if !dev_is_early {
         fill_dev(init, config, root.as_fd())?;
     }

@@ -114,13 +114,16 @@ impl Timeline {
         let columns = width.saturating_sub(LABEL + FIGURES).max(20);
         let scale = columns as f64 / self.end().max(1.0);
         let mut text = format!("{}\n", self.title);
+        let traced =
+            self.lanes.iter().flat_map(|lane| &lane.spans).any(|span| matches!(span.kind, Kind::Call(_)));
         for lane in &self.lanes {
             let line = |label: &str, ink, (begin, end)| {
                 let calls = lane
                     .spans
                     .iter()
                     .filter(|span| matches!(span.kind, Kind::Call(_)) && (begin..end).contains(&span.begin));
-                bar(label, ink, (begin, end), scale, columns) + &format!("{:>5} calls\n", calls.count())
+                let bar = bar(label, ink, (begin, end), scale, columns);
+                if traced { bar + &format!("{:>5} calls\n", calls.count()) } else { bar + "\n" }
             };
             text += &line(&lane.name, '=', lane.alive);
             for span in lane.spans.iter().filter(|span| span.kind == Kind::Phase) {

@@ -53,9 +53,10 @@ impl Entry {
     /// The way into a container's cgroups, or into one below them.
     pub fn open(directories: &[PathBuf], below: &str) -> Result<Self> {
         let mut entry = Self::default();
-        for directory in directories {
-            let directory = directory.join(below);
-            if is_unified(&directory) {
+        for own in directories {
+            let directory = own.join(below);
+            // The container's own, since the one below may be missing.
+            if is_unified(own) {
                 entry.unified = Some(open_directory(&directory)?);
             } else {
                 entry.tasks.push(open(&directory, "tasks", OFlags::WRONLY)?.0);

@@ -62,6 +62,7 @@ pub fn policy(directories: &[PathBuf], rules: &[Rule]) -> Result<()> {
                 sys::detach_device_program(&handle, program).host("detach", "device program")?;
             }
         } else if directory.join("devices.list").exists() {
+            v1::check(rules, "/devices")?;
             v1::devices(directory, rules)?;
         }
     }

@@ -17,14 +17,7 @@ pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made)
             format!("cgroup controller {} is not mounted", limit.controller),
         ));
     }
-    // The first rule is this runtime's own; those after the configured ones only allow.
-    let configured = plan.devices.len().saturating_sub(crate::plan::DEFAULT_DEVICES.len());
-    if let Some(at) = beyond(plan.devices.get(..configured).unwrap_or_default()) {
-        return Err(Error::config(
-            format!("/linux/resources/devices/{}", at - 1),
-            "cgroup v1 cannot decide about a part of what an earlier rule decides",
-        ));
-    }
+    check(&plan.devices, "/linux/resources/devices")?;
     for controller in controllers {
         let mount = root.join(controller);
         let cpuset = holds(controller, "cpuset");
@@ -43,6 +36,19 @@ pub fn make(root: &Path, controllers: &[String], plan: &Cgroup, made: &mut Made)
         made.entry.tasks.push(tasks);
     }
     Ok(())
+}
+
+/// Refuses a policy that v1 cannot carry out.
+pub fn check(rules: &[Rule], pointer: &str) -> Result<()> {
+    // The first rule is this runtime's own; those after the configured ones only allow.
+    let configured = rules.len().saturating_sub(crate::plan::DEFAULT_DEVICES.len());
+    match beyond(rules.get(..configured).unwrap_or_default()) {
+        None => Ok(()),
+        Some(at) => Err(Error::config(
+            format!("{pointer}/{}", at - 1),
+            "cgroup v1 cannot decide about a part of what an earlier rule decides",
+        )),
+    }
 }
 
 /// Whether a hierarchy, `cpu,cpuacct` say, holds a controller.

@@ -49,6 +49,7 @@ const CONSOLE_SOCKET: Flag = option("console-socket", None, "PATH", "socket that
 const PIDFD_SOCKET: Flag = option("pidfd-socket", None, "PATH", "socket that gets a pidfd of the process");
 const PRESERVE_FDS: Flag = option("preserve-fds", None, "N", "descriptors from 3 up that the process keeps");
 const NO_PIVOT: Flag = switch("no-pivot", None, "do not use pivot_root (initramfs)");
+const TIMING: Flag = switch("timing", None, "let init note when each phase begins; run prints it");
 const NO_NEW_KEYRING: Flag = switch("no-new-keyring", None, "keep the caller's session keyring");
 
 /// All positional arguments are the verb's own.
@@ -82,7 +83,7 @@ pub const VERBS: &[Verb] = &[
             PRESERVE_FDS,
             NO_PIVOT,
             NO_NEW_KEYRING,
-            switch("timing", None, "let init note how long each phase takes"),
+            TIMING,
         ],
         run: verb::create::run,
     },
@@ -109,6 +110,7 @@ pub const VERBS: &[Verb] = &[
             PRESERVE_FDS,
             NO_PIVOT,
             NO_NEW_KEYRING,
+            TIMING,
             switch("detach", Some('d'), "do not wait"),
             switch("keep", None, "do not delete the container afterwards"),
             switch("no-subreaper", None, "accepted; this runtime makes itself no subreaper"),
@@ -265,6 +267,15 @@ pub const VERBS: &[Verb] = &[
         run: verb::features::run,
     },
     Verb {
+        name: "explain",
+        arguments: "BUNDLE",
+        count: (1, 1),
+        own: ALL,
+        about: "print every step that init would make, and the place in config.json it comes from",
+        flags: &[switch("json", None, "print JSON"), NO_PIVOT, NO_NEW_KEYRING],
+        run: verb::explain::run,
+    },
+    Verb {
         name: "seccomp",
         arguments: "compile|check|explain|dis PROFILE [SYSCALL [ARGUMENTS]]",
         count: (2, 9),
@@ -278,6 +289,15 @@ pub const VERBS: &[Verb] = &[
             switch("json", None, "print JSON"),
         ],
         run: verb::seccomp::run,
+    },
+    Verb {
+        name: "doctor",
+        arguments: "",
+        count: (0, 0),
+        own: ALL,
+        about: "try each feature of the kernel that containers need, and say what to change",
+        flags: &[switch("json", None, "print JSON")],
+        run: verb::doctor::run,
     },
     Verb {
         name: "demo",

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use init_core::config::{
-    PROC_DONE, PROC_MAPPED, PROC_MAPS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN, Rlimit,
+    PROC_DONE, PROC_MAPPED, PROC_MAPS, PROC_MOUNTS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN, Rlimit,
 };
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
 use super::handshake::{Init, Step};
 use super::hooks::{self, World};
+use super::sources::Sources;
 use super::way::Way;
 use super::{Options, console, maps, network, rdt, schedule};
 use crate::cgroup;
@@ -20,7 +21,7 @@ use crate::state::{Directory, State};
 use crate::sys;
 
 /// What is talked about.
-pub struct Talk<'t> {
+pub struct Talk<'t, 'a> {
     /// Init.
     pub init: Init<'t>,
     /// What was planned.
@@ -29,6 +30,8 @@ pub struct Talk<'t> {
     pub way: &'t Way,
     /// Namespaces that are joined.
     pub joined: &'t [(OwnedFd, Kind)],
+    /// Sources of bind mounts.
+    pub sources: &'t mut Sources<'a>,
     /// Network devices to move.
     pub devices: &'t network::Devices<'t>,
     /// The cgroup of version 2, for the device policy.
@@ -45,7 +48,7 @@ pub struct Talk<'t> {
     pub options: &'t Options,
 }
 
-impl Talk<'_> {
+impl Talk<'_, '_> {
     /// From the clone to `Done`. `state` is stored before init may finish.
     pub fn run(&mut self, pid: Pid, state: &mut State) -> Result<()> {
         let mapped = maps::finish(self.way, &self.plan.namespaces, pid);
@@ -69,11 +72,13 @@ impl Talk<'_> {
             if step.name.as_bytes() == PROC_READY.to_bytes() {
                 break;
             }
-            self.answer(step, state)?;
+            let answered = self.answer(step, state);
+            self.init.checked(answered)?;
         }
         self.follow(state)?;
         self.go_home()?;
-        self.settle(state)?;
+        let settled = self.settle(state);
+        self.init.checked(settled)?;
         self.init.send(PROC_RUN)?;
         // Success is this frame, never the end of the connection.
         self.init.expect(PROC_DONE)
@@ -100,6 +105,10 @@ impl Talk<'_> {
                 };
                 self.devices.send(&to)?;
                 self.init.send(PROC_NETWORK)
+            }
+            ("procMounts", _) => {
+                let trees = self.sources.answer(self.directory.path())?;
+                self.init.send_with(PROC_MOUNTS, trees)
             }
             ("procConsole", Some(master)) if terminal => {
                 match &self.console {

@@ -279,7 +279,8 @@ impl Talk<'_> {
             }
             self.pid = pid;
         }
-        self.settle()?;
+        let settled = self.settle();
+        self.init.checked(settled)?;
         self.init.send(PROC_RUN)?;
         self.init.expect(PROC_DONE)?;
         if let Some(connection) = connection

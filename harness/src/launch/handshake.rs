@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use init_core::config::{ConfigFd, InitConfig, ProcError, Sync};
+use init_core::config::{ConfigFd, InitConfig, MOST_TREES, ProcError, Sync};
 use init_core::failure::{Op, Phase};
 use init_core::sys::arena::Arena;
 use init_core::sys::page::Page;
@@ -198,6 +198,21 @@ impl Init<'_> {
         self.checked(sent)
     }
 
+    /// Sends a step with descriptors.
+    pub fn send_with(&mut self, step: &'static CStr, files: &[OwnedFd]) -> Result<()> {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
+            return Err(Error::Protocol(format!("{} descriptors for {}", files.len(), lossy(step))));
+        }
+        let frame = frame(Kind::Sync, &Sync { step });
+        let vectors = [std::io::IoSlice::new(&frame)];
+        let sent = rustix::net::sendmsg(&self.socket, &vectors, &mut control, SendFlags::NOSIGNAL);
+        self.checked(sent.host("send", "to init").map(drop))
+    }
+
     /// Prefers init's own word about a failure: a call on a dead child fails for no reason of its own.
     pub fn checked<T>(&mut self, done: Result<T>) -> Result<T> {
         let Err(error) = done else { return done };
@@ -234,8 +249,11 @@ impl Init<'_> {
         let mut byte = [0];
         while self.ahead.is_empty() {
             match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
-                // Reset: it died behind its last word; how is seen when it is waited for.
-                Ok((0, _)) | Err(Errno::CONNRESET) => return Ok(()),
+                // At its execve; from there on how it ends is seen when it is waited for.
+                Ok((0, _)) | Err(Errno::CONNRESET) if self.page.phase() == Some(Phase::Exec) => {
+                    return Ok(());
+                }
+                Ok((0, _)) | Err(Errno::CONNRESET) => return Err(self.death()),
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno).host("receive", "from init"),

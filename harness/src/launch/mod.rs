@@ -7,6 +7,7 @@ mod child;
 mod console;
 mod converse;
 pub mod exec;
+mod explain;
 mod handshake;
 pub mod hooks;
 mod idmap;
@@ -44,6 +45,7 @@ use crate::spec::Hooks;
 use crate::state::{Directory, State, Status, Store};
 
 pub use bundle::Bundle;
+pub use explain::explain;
 use way::Way;
 
 /// Oldest kernel: openat2, `mount_setattr`, `CLONE_INTO_CGROUP`, `close_range` are all there.
@@ -258,7 +260,7 @@ fn start_init(
     mut rollback: Rollback,
     options: &Options,
 ) -> Result<Container> {
-    let Work { plan, sources, joined, way, devices, console, page_file, page } = work;
+    let Work { plan, mut sources, joined, way, devices, console, page_file, page } = work;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
@@ -316,6 +318,7 @@ fn start_init(
         plan,
         way: &way,
         joined: &joined,
+        sources: &mut sources,
         devices: &devices,
         device_cgroup: rollback.cgroup.entry.unified.as_ref(),
         directory,

@@ -1,11 +1,12 @@
 //! What the container takes from the host: its root file system and the sources of bind mounts,
 //! opened before anything of the container runs.
 
+use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::path::Path;
 
 use bumpalo::Bump;
-use init_core::config::Mount;
+use init_core::config::{ASKED, MOST_TREES, Mount};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -13,7 +14,7 @@ use rustix::mount::OpenTreeFlags;
 
 use super::{Bundle, c_path, idmap};
 use crate::error::{Context, Error, Result, lossy};
-use crate::plan::{Placed, Plan};
+use crate::plan::{Idmap, Placed, Plan};
 
 /// The opened sources.
 pub struct Sources<'a> {
@@ -27,22 +28,62 @@ pub struct Sources<'a> {
     pub privileged: bool,
     trees: Vec<OwnedFd>,
     maps: idmap::Namespaces,
+    asked: VecDeque<Vec<Asked<'a>>>,
 }
 
-impl Sources<'_> {
+/// A tree that is made when init asks for it: behind the mounts that init makes itself.
+struct Asked<'a> {
+    from: From<'a>,
+    recursive: bool,
+    idmap: Option<(Idmap, String)>,
+}
+
+enum From<'a> {
+    /// What was found at the source.
+    Handle(OwnedFd),
+    /// The container's own, which exists once its state does.
+    Path(&'a CStr),
+}
+
+impl<'a> Sources<'a> {
     /// Opens what did not exist before the container's own directories were made.
     pub fn open_late(&mut self, plan: &Plan<'_>, state: &Path) -> Result<()> {
         for (mount, placed) in self.mounts.iter_mut().zip(&plan.mounts) {
-            if !self.privileged || !placed.late {
-                continue;
+            if self.privileged && placed.late && mount.tree.is_none() {
+                let tree = clone_late(state, mount.source)?;
+                mount.tree = Some(tree.as_raw_fd());
+                self.trees.push(tree);
             }
-            // A relative source is the container's own, below its state.
-            let source = state.join(lossy(mount.source));
-            let tree = rustix::mount::open_tree(CWD, &source, CLONE).host("open_tree", source.display())?;
-            mount.tree = Some(tree.as_raw_fd());
-            self.trees.push(tree);
         }
         Ok(())
+    }
+
+    /// Makes the next trees that init asks for; none if it has had them all.
+    pub fn answer(&mut self, state: &Path) -> Result<&[OwnedFd]> {
+        let first = self.trees.len();
+        for asked in self.asked.pop_front().unwrap_or_default() {
+            let tree = match asked.from {
+                From::Path(path) => clone_late(state, path)?,
+                From::Handle(handle) => {
+                    let flags = clone_flags(asked.recursive) | OpenTreeFlags::AT_EMPTY_PATH;
+                    rustix::mount::open_tree(handle, "", flags).host("open_tree", "of a bind mount")?
+                }
+            };
+            if let Some((idmap, place)) = &asked.idmap {
+                self.maps.apply(&tree, idmap, place)?;
+            }
+            self.trees.push(tree);
+        }
+        Ok(self.trees.get(first..).unwrap_or_default())
+    }
+
+    /// Leaves a tree to be asked for, together with the mounts right before it.
+    fn ask(&mut self, asked: Asked<'a>) {
+        let follows = self.mounts.last().is_some_and(|mount| mount.tree == Some(ASKED));
+        match self.asked.back_mut().filter(|batch| follows && batch.len() < MOST_TREES) {
+            Some(batch) => batch.push(asked),
+            None => self.asked.push_back(vec![asked]),
+        }
     }
 
     /// The trees, which init has attached by now.
@@ -54,6 +95,16 @@ impl Sources<'_> {
     pub fn trees(&self) -> impl Iterator<Item = RawFd> {
         self.trees.iter().chain(&self.root).map(AsRawFd::as_raw_fd)
     }
+}
+
+/// A relative source is the container's own, below its state.
+fn clone_late(state: &Path, source: &CStr) -> Result<OwnedFd> {
+    let source = state.join(lossy(source));
+    rustix::mount::open_tree(CWD, &source, CLONE).host("open_tree", source.display())
+}
+
+fn clone_flags(recursive: bool) -> OpenTreeFlags {
+    if recursive { CLONE | OpenTreeFlags::AT_RECURSIVE } else { CLONE }
 }
 
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
@@ -85,10 +136,22 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
         mounts: Vec::with_capacity(plan.mounts.len()),
         trees: Vec::new(),
         maps: idmap::Namespaces::default(),
+        asked: VecDeque::new(),
     };
     for placed in &plan.mounts {
-        let bound = placed.mount.kind.is_empty() && !placed.late;
-        let made = if bound { source(arena, bundle, placed, &mut sources)? } else { placed.mount };
+        let mount = placed.mount;
+        let made = match (mount.kind.is_empty(), placed.late) {
+            (true, true) if placed.asked && sources.privileged => {
+                sources.ask(Asked {
+                    from: From::Path(mount.source),
+                    recursive: mount.recursive,
+                    idmap: None,
+                });
+                Mount { tree: Some(ASKED), ..mount }
+            }
+            (true, false) => source(arena, bundle, placed, &mut sources)?,
+            _ => mount,
+        };
         sources.mounts.push(made);
     }
     Ok(sources)
@@ -103,7 +166,7 @@ fn source<'a>(
     arena: &'a Bump,
     bundle: &Bundle,
     placed: &Placed<'a>,
-    sources: &mut Sources<'_>,
+    sources: &mut Sources<'a>,
 ) -> Result<Mount<'a>> {
     let (mount, place) = (placed.mount, &placed.pointer);
     let path = bundle.path.join(lossy(mount.source));
@@ -124,10 +187,16 @@ fn source<'a>(
         let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
         return Ok(Mount { source: c_path(arena, &path)?, file, ..mount });
     }
-    let flags = if mount.recursive { CLONE | OpenTreeFlags::AT_RECURSIVE } else { CLONE };
+    // Without OPEN_TREE_CLONE this is a handle, which also stands for what is mounted on demand.
+    let flags = if placed.asked { OpenTreeFlags::OPEN_TREE_CLOEXEC } else { clone_flags(mount.recursive) };
     let tree = rustix::mount::open_tree(CWD, &path, flags).map_err(failed)?;
     let found = rustix::fs::fstat(&tree).map_err(failed)?;
     let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
+    if placed.asked {
+        let idmap = placed.idmap.clone().map(|idmap| (idmap, place.clone()));
+        sources.ask(Asked { from: From::Handle(tree), recursive: mount.recursive, idmap });
+        return Ok(Mount { tree: Some(ASKED), file, ..mount });
+    }
     if let Some(idmap) = &placed.idmap {
         sources.maps.apply(&tree, idmap, place)?;
     }

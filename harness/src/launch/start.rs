@@ -21,7 +21,11 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
     if !state.startable {
         return Err(Error::State(format!("container {:?} has no process to start", state.id)));
     }
-    let stopped = || Error::State(format!("cannot start container {:?}: it has stopped", state.id));
+    let stopped = || {
+        let begun = directory.phase().filter(|phase| *phase != Phase::Exec);
+        let place = begun.map(|phase| format!(", in phase {} of init", phase.name())).unwrap_or_default();
+        Error::State(format!("cannot start container {:?}: it has stopped{place}", state.id))
+    };
     if state.pid == 0 {
         return Err(Error::State(format!("container {:?} is still being created", state.id)));
     }

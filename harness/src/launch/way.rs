@@ -64,6 +64,23 @@ impl Way {
         joined: &[(OwnedFd, Kind)],
         privileged: bool,
     ) -> Result<Self> {
+        let mut way = Self::forecast(plan, joined, privileged, true)?;
+        if way.switch == switch::STACK && way.late.is_none() {
+            way.template = template::open(store)?;
+            if way.template.is_none() {
+                way = Self::forecast(plan, joined, privileged, false)?;
+            }
+        }
+        Ok(way)
+    }
+
+    /// The choice, given whether there is a template mount namespace.
+    pub fn forecast(
+        plan: &Plan<'_>,
+        joined: &[(OwnedFd, Kind)],
+        privileged: bool,
+        template: bool,
+    ) -> Result<Self> {
         let namespaces = &plan.namespaces;
         let flags = namespaces.new_flags();
         let user = namespaces.is_new(Kind::User);
@@ -92,23 +109,23 @@ impl Way {
             };
             return Ok(Self { switch, late: Some(late), ..Self::default() });
         }
-        let alone = privileged
+        let stacked = template
+            && privileged
             && !user
             && switch == switch::PIVOT
             && !plan.hooks.at_create()
             && !plan.needs_host_paths();
-        let template = if alone { template::open(store)? } else { None };
         // Joining from a user namespace gives EPERM, so the network is made by clone3 there.
         let join_network = namespaces.is_new(Kind::Network) && !user;
         let network = if join_network { Kind::Network.flag() } else { 0 };
         let late = Kind::Cgroup.flag();
-        let clone = if template.is_some() { flags & Kind::Pid.flag() } else { flags & !network & !late };
+        let clone = if stacked { flags & Kind::Pid.flag() } else { flags & !network & !late };
         Ok(Self {
-            switch: if template.is_some() { switch::STACK } else { switch },
+            switch: if stacked { switch::STACK } else { switch },
             join_network,
             clone,
             unshare: flags & !clone & !network,
-            template,
+            template: None,
             gate: if user {
                 Some(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).host("pipe", "")?)
             } else {

@@ -4,6 +4,7 @@
 mod cgroup;
 mod devices;
 mod domains;
+mod explain;
 mod hooks;
 mod mounts;
 mod namespaces;
@@ -30,6 +31,7 @@ pub use cgroup::{
     plan_limits, policy,
 };
 pub use domains::{MODE_FLAGS, MODES, list as cpu_list};
+pub use explain::{Step, steps};
 pub use mounts::{Idmap, OPTIONS as MOUNT_OPTIONS, Placed};
 pub use namespaces::{Kind, Namespaces};
 pub use network::{ANNOTATION as NETWORK_ANNOTATION, Address, Device as NetworkDevice, Network};
@@ -155,6 +157,7 @@ impl<'a> Plan<'a> {
         if wishes.notify {
             mounts.push(mounts::notify_socket());
         }
+        mounts::order(&mut mounts);
         let early_mounts = mounts::independent(&mounts);
         let late = mounts.get(early_mounts..).unwrap_or_default();
         let parameters = linux.sysctl.as_ref().is_some_and(|map| !map.0.is_empty());

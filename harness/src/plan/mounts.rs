@@ -27,6 +27,8 @@ pub struct Placed<'a> {
     pub idmap: Option<Idmap>,
     /// Its source is made for the container, so it does not exist yet.
     pub late: bool,
+    /// A bind behind a mount that init makes: its tree is made when its turn comes.
+    pub asked: bool,
 }
 
 /// Mappings of an idmapped mount: ids in the file system to ids on the host.
@@ -75,7 +77,7 @@ pub fn plan<'a>(
             let own = namespaces.has(Kind::Cgroup);
             plan.extend(hierarchies(arena, &made.mount, own, cgroup, facts).into_iter().map(|mount| {
                 let late = mount.kind.is_empty();
-                Placed { mount, pointer: place.clone(), idmap: None, late }
+                Placed { mount, pointer: place.clone(), idmap: None, late, asked: false }
             }));
         } else {
             plan.push(made);
@@ -167,7 +169,7 @@ fn one<'a>(
         return Err(Error::config(place, "tmpcopyup needs a tmpfs"));
     }
     let idmap = idmap(mount, mapped, bind, place, namespaces)?;
-    Ok(Placed { mount: plan, pointer: place.to_owned(), idmap, late: false })
+    Ok(Placed { mount: plan, pointer: place.to_owned(), idmap, late: false, asked: false })
 }
 
 /// The mapping of an idmapped mount: its own, or that of the container's user namespace.
@@ -248,13 +250,23 @@ pub fn notify_socket<'a>() -> Placed<'a> {
         raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
     let mount =
         Mount { target: c"/run/notify", source: c"notify", set: attributes.into(), ..Mount::default() };
-    Placed { mount, pointer: "NOTIFY_SOCKET".into(), idmap: None, late: true }
+    Placed { mount, pointer: "NOTIFY_SOCKET".into(), idmap: None, late: true, asked: false }
 }
 
-/// How many mounts at the front do not depend on the network namespace: sysfs shows the one of
-/// its mounter, and what comes after it may lie below it. None where /dev is not complete by then.
+/// Marks the binds that come behind a mount of another kind.
+pub fn order(mounts: &mut [Placed<'_>]) {
+    let first = mounts.iter().position(|placed| !placed.mount.kind.is_empty()).unwrap_or(mounts.len());
+    for placed in mounts.iter_mut().skip(first) {
+        placed.asked = placed.mount.kind.is_empty();
+    }
+}
+
+/// How many mounts at the front depend neither on the network namespace, as sysfs and what may lie
+/// below it do, nor on the harness, which is making that meanwhile. None where /dev is not complete
+/// by then.
 pub fn independent(mounts: &[Placed<'_>]) -> usize {
-    let early = mounts.iter().position(|placed| placed.mount.kind == c"sysfs").unwrap_or(mounts.len());
+    let depends = |placed: &Placed<'_>| placed.asked || placed.mount.kind == c"sysfs";
+    let early = mounts.iter().position(depends).unwrap_or(mounts.len());
     let on_dev = |placed: &Placed<'_>| {
         let target = placed.mount.target.to_bytes();
         target == b"/dev" || target.starts_with(b"/dev/")

@@ -183,6 +183,10 @@ pub fn plan(spec: &Spec<'_>, namespaces: &Namespaces<'_>) -> Result<Network> {
         if !namespaces.has(Kind::Network) {
             return Err(Error::config(pointer, "needs a network namespace"));
         }
+        // The kernel moves the device first and then cannot name it.
+        if to == "lo" {
+            return Err(Error::config(pointer, "every network namespace has its own lo"));
+        }
         if plan.devices.iter().any(|other| other.to == to) {
             return Err(Error::config(pointer, format!("{to:?} is the name of two devices")));
         }

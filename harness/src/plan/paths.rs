@@ -14,6 +14,8 @@ use crate::spec::Text;
 pub struct Paths<'a> {
     /// All of them.
     pub all: Vec<&'a CStr>,
+    /// Where each stands in the configuration's list.
+    pub places: Vec<usize>,
     /// How many at the front need not wait for the late mounts.
     pub early: usize,
 }
@@ -45,9 +47,15 @@ pub fn plan<'a>(
             clean(path).ok_or_else(|| Error::config(&pointer, format!("{:?} must be absolute", &**path)))?;
         let path = text(arena, &pointer, &clean)?;
         let waits = covered || sysctl && (clean == "/proc/sys" || clean.starts_with("/proc/sys/"));
-        if clean.starts_with("/proc/") && !waits { paths.all.push(path) } else { rest.push(path) }
+        if clean.starts_with("/proc/") && !waits {
+            paths.all.push(path);
+            paths.places.push(index);
+        } else {
+            rest.push((path, index));
+        }
     }
     paths.early = paths.all.len();
-    paths.all.append(&mut rest);
+    paths.all.extend(rest.iter().map(|(path, _)| *path));
+    paths.places.extend(rest.iter().map(|(_, index)| index));
     Ok(paths)
 }

@@ -130,3 +130,11 @@ pub fn limit(pid: i32, resource: u32) -> Result<(u64, u64)> {
     check(unsafe { syscall(raw::__NR_prlimit64, args) })?;
     Ok((old.rlim_cur, old.rlim_max))
 }
+
+/// seccomp(2) `SECCOMP_GET_ACTION_AVAIL`: EOPNOTSUPP if the kernel does not know the action.
+pub fn action_available(action: u32) -> Result<()> {
+    const SECCOMP_GET_ACTION_AVAIL: usize = 2;
+    let args = [SECCOMP_GET_ACTION_AVAIL, 0, &raw const action as usize, 0, 0];
+    // SAFETY: the kernel reads one 32-bit action, which outlives the call.
+    check(unsafe { syscall(raw::__NR_seccomp, args) }).map(drop)
+}

@@ -9,6 +9,8 @@ use crate::log;
 
 /// Creates a container whose process waits for `start`.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
+    // Before anything is opened, which could pass for a descriptor of the caller's.
+    let wishes = super::wishes(args)?;
     let id = args.id()?;
     let bundle = Bundle::open(&args.bundle())?;
     let options = Options {
@@ -16,7 +18,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         console_socket: args.value("console-socket").map(PathBuf::from),
         pidfd_socket: args.value("pidfd-socket").map(PathBuf::from),
         timing: args.has("timing"),
-        wishes: super::wishes(args)?,
+        wishes,
         ..Options::default()
     };
     let container = launch::create(&global.root(), id, &bundle, &options)?;

@@ -85,7 +85,7 @@ fn witness(container: &mut Container, output: OwnedFd) -> Result<(u8, String)> {
         let mut text = String::new();
         std::fs::File::from(output).read_to_string(&mut text).map(|_| text)
     });
-    let status = run::foreground(container, true)?;
+    let status = run::foreground(container, true, |_| ())?;
     sys::restore_signals(mask).host("sigprocmask", "")?;
     let text = reader.join().map_err(|_| Error::State("the reader failed".into()))?;
     Ok((status, text.host("read", "pipe")?))

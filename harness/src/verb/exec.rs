@@ -14,6 +14,8 @@ use crate::state;
 
 /// Starts one more process in a container; its exit status.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
+    // Before anything is opened, which could pass for a descriptor of the caller's.
+    let extra = wishes(args)?.extra;
     let directory = state::find(&global.root(), args.id()?)?;
     let state = directory.load()?;
     let path = |name: &str| args.value(name).map(PathBuf::from);
@@ -29,7 +31,6 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let arena = Bump::new();
     let process = arena.alloc(process);
     let mut warnings = Vec::new();
-    let extra = wishes(args)?.extra;
     let planned = plan::plan_process(&arena, process, &[], &[], extra, &mut warnings)?;
     for warning in &warnings {
         eprintln!("warning: {warning}");

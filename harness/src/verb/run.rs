@@ -2,14 +2,26 @@
 
 use std::path::PathBuf;
 
+use init_core::sys::monotonic;
+use init_core::sys::page::Page;
+
 use super::{delete, terminal};
+use crate::bench::timeline::{self, Lane, Span, Timeline};
 use crate::cli::{Args, Global};
 use crate::error::{Context, Result};
 use crate::launch::{self, Bundle, Container, Options};
 use crate::sys;
 
+/// Width of the waterfall.
+const COLUMNS: usize = 100;
+
 /// Runs a container; its exit status, or 128 + the signal that ended it.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
+    let timing = args.has("timing");
+    let now = || if timing { monotonic() } else { 0 };
+    let began = now();
+    // Before anything is opened, which could pass for a descriptor of the caller's.
+    let wishes = super::wishes(args)?;
     let id = args.id()?;
     let bundle = Bundle::open(&args.bundle())?;
     let detach = args.has("detach");
@@ -18,15 +30,43 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         console_socket: args.value("console-socket").map(PathBuf::from),
         pidfd_socket: args.value("pidfd-socket").map(PathBuf::from),
         stays: !detach,
-        wishes: super::wishes(args)?,
-        ..Options::default()
+        timing,
+        wishes,
     };
     let mut container = launch::create(&global.root(), id, &bundle, &options)?;
+    let created = now();
+    let tell = |container: &Container| {
+        if timing {
+            eprint!("{}", waterfall(container.page, [began, created, now()]));
+        }
+    };
     if detach {
-        return started(&container).map(|()| 0);
+        return started(&container).map(|()| tell(&container)).map(|()| 0);
     }
     container.settle();
-    foreground(&mut container, !args.has("keep"))
+    foreground(&mut container, !args.has("keep"), tell)
+}
+
+/// A start on one time axis: what this process did, and the phases that init has stamped.
+fn waterfall(page: &Page, [began, created, started]: [u64; 3]) -> String {
+    let origin = began as f64 / 1e3;
+    let end = started as f64 / 1e3 - origin;
+    let own = [("create", began), ("start", created)];
+    let stamps = page.visits().map(|(phase, at)| (phase.name(), at));
+    let lane = |name: &str, spans: Vec<Span>| {
+        let first = spans.first().map_or(0.0, |span| span.begin);
+        Lane { name: name.into(), alive: (first, end), spans }
+    };
+    let timeline = Timeline {
+        subject: "harness".into(),
+        title: "from the first instruction of run to the execve of the process".into(),
+        lanes: vec![
+            lane("harness", timeline::phases(own.into_iter(), origin, end)),
+            lane("init", timeline::phases(stamps, origin, end)),
+        ],
+        wakes: Vec::new(),
+    };
+    timeline.text(COLUMNS)
 }
 
 /// Starts; a container that does not start is removed again.
@@ -37,11 +77,12 @@ fn started(container: &Container) -> Result<()> {
     })
 }
 
-/// Starts, forwards signals, waits, and removes the container if asked to.
-pub fn foreground(container: &mut Container, remove: bool) -> Result<u8> {
+/// Starts, tells about it, forwards signals, waits, and removes the container if asked to.
+pub fn foreground(container: &mut Container, remove: bool, tell: impl FnOnce(&Container)) -> Result<u8> {
     // Before the start, so that neither the end of the process nor a signal for it is missed.
     let mask = sys::block_signals().host("sigprocmask", "")?;
     started(container)?;
+    tell(container);
     let master = container.master.take();
     let status = match &container.pidfd {
         Some(process) => terminal::foreground(process, container.state.pid, master, &container.state),

@@ -6,23 +6,16 @@ use std::path::Path;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::support::{Fixture, Needs, Outcome, outcome, trial};
+use crate::support::lab::in_cgroup2;
+use crate::support::{Fixture, Needs, Outcome, trial};
 
 pub fn trials() -> Vec<Trial> {
-    let v1 = |name, run| {
-        let trial = trial(name, Needs::Root, run);
-        if Path::new("/sys/fs/cgroup/memory").is_dir() {
-            trial
-        } else {
-            trial.with_kind("skipped: needs cgroup v1").with_ignored_flag(true)
-        }
-    };
     vec![
-        v1("cgroup::limits_on_v1", limits_on_v1),
-        v1("cgroup::failure_leaves_nothing", failure_leaves_nothing),
-        v1("cgroup::policies_on_v1", policies_on_v1),
-        v1("cgroup::out_of_memory", out_of_memory),
-        v1("cgroup::others_are_spared", others_are_spared),
+        trial("cgroup::limits_on_v1", Needs::Cgroup1, limits_on_v1),
+        trial("cgroup::failure_leaves_nothing", Needs::Cgroup1, failure_leaves_nothing),
+        trial("cgroup::policies_on_v1", Needs::Cgroup1, policies_on_v1),
+        trial("cgroup::out_of_memory", Needs::Cgroup1, out_of_memory),
+        trial("cgroup::others_are_spared", Needs::Cgroup1, others_are_spared),
         trial("cgroup::devices_are_denied_by_default", Needs::Root, devices),
         trial("cgroup::version_2", Needs::Cgroup2, version_2),
         trial("cgroup::devices_on_version_2", Needs::Cgroup2, devices_2),
@@ -162,21 +155,6 @@ fn devices() {
         fixture.config["linux"]["resources"]["devices"] = rules;
         denied(&fixture.run());
     }
-}
-
-/// Runs a shell command with a pure cgroup2 hierarchy on /sys/fs/cgroup.
-fn in_cgroup2(fixture: &Fixture, then: &str) -> Outcome {
-    fixture.write();
-    let script = format!(
-        "mount --make-rprivate / && umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 99
-        H='{} --root {}'; ID={}; {then}",
-        crate::support::binary().display(),
-        fixture.root().display(),
-        fixture.id
-    );
-    outcome(
-        std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]).current_dir(fixture.bundle()),
-    )
 }
 
 fn version_2() {

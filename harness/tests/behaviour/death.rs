@@ -2,28 +2,16 @@
 
 use libtest_mimic::Trial;
 
-use crate::support::{Fixture, Needs, Outcome, outcome, trial};
+use crate::support::lab::{injected, injected_verb};
+use crate::support::{Fixture, Needs, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("death::killed_in_each_phase", Needs::Strace, killed),
         trial("death::failing_calls_name_the_phase", Needs::Strace, failing),
+        trial("death::exec_dies_behind_its_last_word", Needs::Strace, exec_dies),
         trial("death::harness_dies", Needs::Strace, harness_dies),
     ]
-}
-
-/// Creates under strace with an injection into init: `setsid` and the like are init's alone.
-fn injected(fixture: &Fixture, inject: &str) -> Outcome {
-    fixture.write();
-    outcome(
-        std::process::Command::new("strace")
-            .args(["-f", "-o", "/dev/null", "-e", &format!("inject={inject}")])
-            .arg(crate::support::binary())
-            .arg("--root")
-            .arg(fixture.root())
-            .args(["create", &fixture.id])
-            .current_dir(fixture.bundle()),
-    )
 }
 
 fn killed() {
@@ -79,6 +67,16 @@ fn failing() {
         assert_eq!((failed.code, same(found)), (Some(1), message));
         fixture.assert_gone();
     }
+}
+
+/// `procDone` is said, the execve is not made: nothing has been started.
+fn exec_dies() {
+    let fixture = Fixture::script("sleep 100");
+    fixture.create();
+    fixture.verb("start").prints("");
+    let words = ["exec", "-d", &fixture.id, "true"];
+    injected_verb(&fixture, "close_range:signal=KILL:when=2", &words)
+        .fails_with("init was killed by SIGKILL in phase seal before the container was created");
 }
 
 fn harness_dies() {

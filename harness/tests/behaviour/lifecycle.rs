@@ -75,7 +75,10 @@ fn refusals() {
     fixture.create();
     fixture.call(&["kill", &fixture.id, "KILL"]).prints("");
     fixture.await_status("stopped");
-    fixture.verb("start").fails_with(&format!("cannot start container {:?}: it has stopped", fixture.id));
+    fixture.verb("start").fails_with(&format!(
+        "cannot start container {:?}: it has stopped, in phase gate of init",
+        fixture.id
+    ));
 }
 
 fn run_exit_status() {

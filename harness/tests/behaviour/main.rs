@@ -11,13 +11,21 @@ mod cgroup;
 mod cli;
 mod conformance;
 mod death;
+mod doctor;
+mod errors;
+mod explain;
 mod filters;
+mod hooks;
 mod image;
 mod inside;
 mod lifecycle;
+mod mounts;
+mod options;
+mod policy;
 mod profiles;
 mod protocol;
 mod seccomp;
+mod services;
 mod sigsys;
 mod user;
 mod world;
@@ -36,13 +44,21 @@ fn main() {
         cli::trials(),
         conformance::trials(),
         death::trials(),
+        doctor::trials(),
+        errors::trials(),
+        explain::trials(),
         filters::trials(),
+        hooks::trials(),
         image::trials(),
         inside::trials(),
         lifecycle::trials(),
+        mounts::trials(),
+        options::trials(),
+        policy::trials(),
         profiles::trials(),
         protocol::trials(),
         seccomp::trials(),
+        services::trials(),
         sigsys::trials(),
         user::trials(),
         world::trials(),

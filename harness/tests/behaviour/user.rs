@@ -5,7 +5,8 @@ use std::fs;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::support::{Fixture, Needs, outcome, proc_status, trial};
+use crate::support::lab::as_ordinary;
+use crate::support::{Fixture, Needs, proc_status, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -64,23 +65,6 @@ fn mistakes() {
         .verb("create")
         .fails_with("config.json: /process/user/uid: 7 is not mapped in the user namespace");
     assert!(!fixture.root().exists());
-}
-
-/// Runs the harness as uid 1000, from a copy that it can reach.
-fn as_ordinary(fixture: &Fixture, args: &[&str]) -> crate::support::Outcome {
-    let copy = fixture.path().join("harness");
-    // By a process of its own, as the fixture's busybox.
-    let mut copied = std::process::Command::new("cp");
-    assert!(copied.arg(crate::support::binary()).arg(&copy).status().unwrap().success());
-    outcome(
-        std::process::Command::new("setpriv")
-            .args(["--reuid", "1000", "--regid", "1000", "--clear-groups"])
-            .arg(copy)
-            .arg("--root")
-            .arg(fixture.path().join("state"))
-            .args(args)
-            .current_dir(fixture.bundle()),
-    )
 }
 
 fn ordinary() {

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod filter;
+pub mod lab;
 pub mod needs;
 pub mod notify;
 
@@ -16,7 +17,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use needs::{Needs, trial};
+#[allow(unused_imports)] // Each test program uses some of them.
+pub use needs::{Needs, missing, trial};
 
 /// A bundle with busybox as its root file system, and a state directory.
 pub struct Fixture {
@@ -164,9 +166,6 @@ impl Fixture {
         let left: Vec<&String> = entries.iter().filter(|name| !name.starts_with(".template")).collect();
         assert!(left.is_empty(), "state: {left:?}");
         assert_eq!(self.cgroups(), Vec::<PathBuf>::new(), "cgroups");
-        let keyring = format!("_ses.{}", self.id);
-        let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
-        let _collected_later = keys.contains(&keyring);
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let own = self.path().display().to_string();
         let left: Vec<&str> =

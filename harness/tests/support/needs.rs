@@ -15,6 +15,8 @@ pub enum Needs {
     Strace,
     Setpriv,
     Cgroup2,
+    Ip,
+    Cgroup1,
     /// The kernel's log.
     Log,
     /// Reading filters back: PTRACE_SECCOMP_GET_FILTER.
@@ -37,7 +39,9 @@ impl Needs {
         match self {
             _ if !Path::new("/bin/busybox").exists() => Some("needs /bin/busybox (busybox-static)"),
             Self::Strace if !tool("strace") => Some("needs strace"),
-            Self::Setpriv if !tool("setpriv") => Some("needs setpriv (util-linux)"),
+            Self::Setpriv | Self::Cgroup2 if !tool("setpriv") => Some("needs util-linux"),
+            Self::Ip if !tool("ip") || !tool("unshare") => Some("needs ip (iproute2) and util-linux"),
+            Self::Cgroup1 if !Path::new("/sys/fs/cgroup/memory").is_dir() => Some("needs cgroup v1"),
             Self::Log
                 if fs::File::open("/dev/kmsg").is_err() || !Path::new("/proc/self/loginuid").exists() =>
             {
@@ -49,7 +53,6 @@ impl Needs {
             Self::Peers if !PEERS.iter().all(|name| peer(name).exists()) => {
                 Some("needs runc and crun in target/peers (just peers)")
             }
-            Self::Cgroup2 if !tool("unshare") => Some("needs unshare (util-linux)"),
             _ => None,
         }
     }
@@ -81,6 +84,11 @@ fn reads_back() -> bool {
     let admin = u64::from_str_radix(&proc_status(own, "CapEff"), 16).unwrap() & 1 << 21 != 0;
     // This file is there if CONFIG_CHECKPOINT_RESTORE is.
     admin && proc_status(own, "Seccomp") == "0" && Path::new("/proc/sys/kernel/ns_last_pid").exists()
+}
+
+/// What of it is not here.
+pub fn missing(needs: Needs) -> Option<&'static str> {
+    needs.missing()
 }
 
 /// A trial, or its report as skipped.

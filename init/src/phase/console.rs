@@ -20,11 +20,12 @@ const PTMX: &CStr = c"/dev/pts/ptmx";
 const CONSOLE: &CStr = c"/dev/console";
 
 /// Starts a session (setsid(2)), so that the caller's terminal is not the controlling one and
-/// nothing can be typed into it. A process that already leads one keeps it.
+/// nothing can be typed into it. A process that already leads one keeps it; one that leads no more
+/// than a group of the caller's gets EPERM as well.
 pub fn new_session() -> Result<(), Fault<'static>> {
     match rustix::process::setsid() {
-        Ok(_) | Err(Errno::PERM) => Ok(()),
-        Err(errno) => Err(errno).at(Op::Setsid, c""),
+        Err(Errno::PERM) if rustix::process::getsid(None) == Ok(rustix::process::getpid()) => Ok(()),
+        made => made.map(drop).at(Op::Setsid, c""),
     }
 }
 

@@ -26,16 +26,14 @@ pub fn apparmor<'a>(procfs: &Procfs, profile: &'a CStr) -> Result<(), Fault<'a>>
     };
     let file = file.map_err(|fault| Fault { path: profile, ..fault })?;
     // The kernel appends the mode: `name (enforce)`.
-    verify(procfs, file, profile, |found| {
-        found.strip_prefix(profile.to_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b" ("))
-    })
+    verify(procfs, file, profile, Some(b" ("))
 }
 
 /// Asks for an `SELinux` label at the next execve.
 #[inline(never)]
 pub fn selinux<'a>(procfs: &Procfs, label: &'a CStr) -> Result<(), Fault<'a>> {
     procfs.write(EXEC, label.to_bytes()).map_err(|fault| Fault { path: label, ..fault })?;
-    verify(procfs, EXEC, label, |found| found == label.to_bytes())
+    verify(procfs, EXEC, label, None)
 }
 
 /// Labels the keys that are made from here on; an empty label ends that.
@@ -43,12 +41,13 @@ pub fn keys<'a>(procfs: &Procfs, label: &'a CStr) -> Result<(), Fault<'a>> {
     procfs.write(c"self/attr/keycreate", label.to_bytes()).map_err(|fault| Fault { path: label, ..fault })
 }
 
+/// Reads an attribute back: the label, and what may follow it if it begins with `appended`.
 #[inline(never)]
 fn verify<'a>(
     procfs: &Procfs,
     file: &'static CStr,
     label: &'a CStr,
-    same: impl FnOnce(&[u8]) -> bool,
+    appended: Option<&[u8]>,
 ) -> Result<(), Fault<'a>> {
     let mut buffer = Buffer::new();
     buffer.resize_default(buffer.capacity()).map_err(|_| Fault::check(Op::VerifyLabel, label))?;
@@ -56,9 +55,8 @@ fn verify<'a>(
     let length = rustix::io::read(&found, &mut buffer[..]).at(Op::Read, label)?;
     let found = buffer.get(..length).unwrap_or_default();
     let end = found.iter().rposition(|byte| !matches!(byte, b'\n' | 0)).map_or(0, |last| last + 1);
-    if same(found.get(..end).unwrap_or_default()) {
-        Ok(())
-    } else {
-        Err(Fault::check(Op::VerifyLabel, label))
+    match found.get(..end).unwrap_or_default().strip_prefix(label.to_bytes()) {
+        Some(rest) if rest.is_empty() || appended.is_some_and(|start| rest.starts_with(start)) => Ok(()),
+        _ => Err(Fault::check(Op::VerifyLabel, label)),
     }
 }

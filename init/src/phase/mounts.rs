@@ -8,12 +8,14 @@ use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
-use crate::config::{Mount, Setting};
+use crate::config::{ASKED, Mount, PROC_MOUNTS, Setting};
 use crate::failure::{At, Fault, Op};
 use crate::path;
 use crate::phase::copyup;
+use crate::phase::ready;
 use crate::phase::rootfs::{BY_DESCRIPTOR, PRIVATE};
 use crate::procfs::Procfs;
+use crate::sys::tty::Received;
 use crate::sys::{self, MountAttributes, shed};
 
 /// Applies `mounts` in order below `root`. The first procfs among them is `procfs`, which exists
@@ -22,6 +24,7 @@ pub fn apply<'a>(
     root: BorrowedFd<'_>,
     mounts: &[Mount<'a>],
     procfs: &mut Handle,
+    trees: &mut Trees<'_>,
     sealed: &mut Sealed,
 ) -> Result<(), Fault<'a>> {
     for mount in mounts {
@@ -32,7 +35,7 @@ pub fn apply<'a>(
             shed(target);
             continue;
         }
-        let made = if mount.kind.is_empty() { bind(mount)? } else { new(mount)? };
+        let made = if mount.kind.is_empty() { bind(mount, trees)? } else { new(mount)? };
         if mount.copy_up {
             copyup::copy(&target, &made, mount.target)?;
         }
@@ -98,6 +101,31 @@ pub fn filesystem<'a>(
     mount.at(Op::Fsmount, kind)
 }
 
+/// The trees that the harness makes when their turn has come.
+pub struct Trees<'s> {
+    socket: BorrowedFd<'s>,
+    received: Received,
+    next: usize,
+}
+
+impl<'s> Trees<'s> {
+    /// None so far.
+    pub fn new(socket: BorrowedFd<'s>) -> Self {
+        Self { socket, received: Received::default(), next: 0 }
+    }
+
+    fn next(&mut self) -> Result<OwnedFd, Fault<'static>> {
+        if self.received.get(self.next).is_none() {
+            ready::send(self.socket, PROC_MOUNTS)?;
+            ready::wait_with(self.socket, PROC_MOUNTS, &mut self.received)?;
+            self.next = 0;
+        }
+        let tree = self.received.get(self.next).ok_or(Fault::check(Op::Frame, PROC_MOUNTS))?;
+        self.next += 1;
+        Ok(sys::adopt(tree))
+    }
+}
+
 fn new<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
     let made = filesystem(mount.kind, mount.options, attributes(mount))
         // A parameter goes by its own name, everything else by the place of the mount.
@@ -114,8 +142,9 @@ fn new<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
 }
 
 /// The tree to bind, with its attributes; private unless the configuration says otherwise.
-fn bind<'a>(mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
+fn bind<'a>(mount: &Mount<'a>, trees: &mut Trees<'_>) -> Result<OwnedFd, Fault<'a>> {
     let tree = match mount.tree {
+        Some(ASKED) => trees.next()?,
         Some(number) => sys::adopt(number),
         None => clone_path(mount)?,
     };

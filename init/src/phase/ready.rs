@@ -9,6 +9,7 @@ use crate::config::{ProcError, Sync};
 use crate::failure::{At, Fault, Op, Phase};
 use crate::sys;
 use crate::sys::arena::Arena;
+use crate::sys::tty::Received;
 use crate::wire::{self, HEADER_LENGTH, Header, Kind, Value};
 
 /// Longest frame that init sends: a path of 1,024 bytes, each escaped to six.
@@ -30,6 +31,26 @@ pub fn send_with(socket: BorrowedFd<'_>, step: &'static CStr, file: impl AsFd) -
 pub fn wait(socket: BorrowedFd<'_>, step: &'static CStr) -> Result<(), Fault<'static>> {
     let mut header = [0; HEADER_LENGTH];
     receive(socket, &mut header).at(Op::Read, step)?;
+    finish(socket, header, step)
+}
+
+/// Waits for `step` and the descriptors that come with it.
+pub fn wait_with(
+    socket: BorrowedFd<'_>,
+    step: &'static CStr,
+    received: &mut Received,
+) -> Result<(), Fault<'static>> {
+    let mut header = [0; HEADER_LENGTH];
+    sys::tty::receive_with(socket, &mut header, received).at(Op::Read, step)?;
+    finish(socket, header, step)
+}
+
+/// The rest of a frame that must be `step`.
+fn finish(
+    socket: BorrowedFd<'_>,
+    header: [u8; HEADER_LENGTH],
+    step: &'static CStr,
+) -> Result<(), Fault<'static>> {
     let header = Header::decode(header).map_err(|_| Fault::check(Op::Frame, step))?;
     let mut body = [0; 256];
     let body = body.get_mut(..header.length as usize).ok_or(Fault::check(Op::Frame, step))?;
@@ -58,7 +79,7 @@ pub fn receive(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(), Errno> {
 
 /// Sends the last word: procError. Nobody is left to tell should this fail.
 #[inline(never)]
-pub fn report(to: impl AsFd, phase: Phase, fault: &Fault<'_>) {
+pub fn report(to: BorrowedFd<'_>, phase: Phase, fault: &Fault<'_>) {
     const LONGEST: usize = 1024;
     let mut memory = [core::mem::MaybeUninit::uninit(); LONGEST + 1];
     let arena = Arena::new(&mut memory);
@@ -70,7 +91,7 @@ pub fn report(to: impl AsFd, phase: Phase, fault: &Fault<'_>) {
         path: path.unwrap_or_default(),
         errno: fault.errno as u32,
     };
-    let _the_harness_is_gone = put(to.as_fd(), Kind::Error, &error);
+    let _the_harness_is_gone = put(to, Kind::Error, &error);
 }
 
 /// The frame would otherwise lie on the stack of a caller that waits for long.

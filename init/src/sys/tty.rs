@@ -6,6 +6,7 @@ use rustix::io::{Errno, Result};
 
 use super::arch::syscall;
 use super::check;
+use crate::config::MOST_TREES;
 
 const TIOCSCTTY: usize = 0x540e;
 const TIOCSWINSZ: usize = 0x5414;
@@ -78,6 +79,47 @@ struct Message {
     control: *const Rights,
     control_length: usize,
     flags: u32,
+}
+
+/// A control message with as many descriptors as one answer may carry.
+#[repr(C)]
+#[derive(Default)]
+pub struct Received {
+    length: usize,
+    level: i32,
+    kind: i32,
+    descriptors: [i32; MOST_TREES],
+}
+
+impl Received {
+    /// A descriptor that came, by its place.
+    pub fn get(&self, index: usize) -> Option<i32> {
+        let bytes = self.length.saturating_sub(core::mem::offset_of!(Self, descriptors));
+        self.descriptors.get(index).copied().filter(|_| index < bytes / size_of::<i32>())
+    }
+}
+
+/// recvmsg(2): fills `bytes` whole, and `received` with the descriptors that came along.
+pub fn receive_with(socket: impl AsFd, bytes: &mut [u8], received: &mut Received) -> Result<()> {
+    const MSG_WAITALL_CLOEXEC: usize = 0x4000_0100;
+    received.length = 0;
+    let vector = Vector { base: bytes.as_mut_ptr(), length: bytes.len() };
+    let mut message = Message {
+        name: 0,
+        name_length: 0,
+        vector: &raw const vector,
+        vectors: 1,
+        control: (&raw mut *received).cast_const().cast(),
+        control_length: size_of::<Received>(),
+        flags: 0,
+    };
+    let socket = socket.as_fd().as_raw_fd() as usize;
+    // SAFETY: the kernel writes at most the vector's length into the exclusively borrowed bytes, and
+    // control messages of at most the given length into `received`; both outlive the call.
+    let count = check(unsafe {
+        syscall(raw::__NR_recvmsg, [socket, &raw mut message as usize, MSG_WAITALL_CLOEXEC, 0, 0])
+    })?;
+    if count == bytes.len() { Ok(()) } else { Err(Errno::CONNRESET) }
 }
 
 /// Sends `bytes` whole, with a descriptor.

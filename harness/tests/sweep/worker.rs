@@ -1,0 +1,182 @@
+//! The trials: each in a process of its own, which is the reaper of all that its containers leave.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use libtest_mimic::{Failed, Trial};
+use nix::errno::Errno;
+
+use crate::judge::{self, LIMIT, Reference, Verdict, clear, name};
+use crate::scenario::{NAMES, Scenario};
+use crate::support::{Needs, missing};
+use crate::tracer::{Site, Strike};
+use crate::{controls, deaths};
+
+const ERRNOS: [Errno; 9] = [
+    Errno::EPERM,
+    Errno::EINVAL,
+    Errno::ENOSYS,
+    Errno::ENOMEM,
+    Errno::EINTR,
+    Errno::EAGAIN,
+    Errno::ENOSPC,
+    Errno::EMFILE,
+    Errno::EIO,
+];
+
+/// Runs of one trial in the sample.
+const SAMPLE: usize = 36;
+
+/// Findings that one trial tells.
+const TOLD: usize = 400;
+
+/// Whose deaths are swept beyond those of every scenario.
+const HARNESS: [&str; 6] = ["plain", "run", "cold", "exec", "hooks", "joined"];
+
+pub fn trials() -> Vec<Trial> {
+    let errors = NAMES.iter().map(|scenario| format!("errors::{scenario}"));
+    let init = NAMES.iter().map(|scenario| format!("killed_init::{scenario}"));
+    let harness = HARNESS.iter().map(|scenario| format!("killed_harness::{scenario}"));
+    let all = std::iter::once("controls::found".to_owned()).chain(errors).chain(init).chain(harness);
+    all.map(|name| trial(&name)).collect()
+}
+
+fn trial(name: &str) -> Trial {
+    let worker = name.to_owned();
+    let trial = Trial::test(name, move || {
+        let mut command = Command::new(std::env::current_exe()?);
+        let child = command.args(["--worker", &worker]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let output = child.stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        eprint!("{worker}: {text}");
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Failed::from(text + &String::from_utf8_lossy(&output.stderr)))
+    });
+    match missing(Needs::Root) {
+        None => trial,
+        Some(reason) => trial.with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
+    }
+}
+
+/// The body of a trial; its findings go to stdout, below a line of numbers.
+pub fn run(name: &str) -> ! {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let (kind, scenario) = name.split_once("::").unwrap();
+    let findings = match kind {
+        "controls" => {
+            controls::run();
+            println!("all of them");
+            Vec::new()
+        }
+        "killed_harness" => killed_harness(scenario),
+        _ => struck_init(kind, scenario),
+    };
+    std::process::exit(i32::from(!findings.is_empty()));
+}
+
+/// Whether everything is asked for.
+fn is_whole() -> bool {
+    std::env::var_os("SWEEP").is_some_and(|value| value == "all")
+}
+
+/// All of a list, or as many as the sample holds, spread over it.
+fn chosen<T: Copy>(all: &[T]) -> Vec<T> {
+    if is_whole() || all.len() <= SAMPLE {
+        return all.to_vec();
+    }
+    (0..SAMPLE).map(|index| all[index * all.len() / SAMPLE]).collect()
+}
+
+fn strikes(kind: &str, reference: &Reference) -> Vec<((Site, i64), Strike, String)> {
+    let what = |(index, strike): (usize, Strike)| {
+        let (site, number) = reference.init[index];
+        let how = match strike {
+            Strike::Fail(errno) => format!("{:?}", Errno::from_raw(errno)),
+            _ => "SIGKILL".into(),
+        };
+        let Site { command, process, ordinal } = site;
+        let text = format!("{how} at {} ({command}.{process}.{ordinal})", name(number));
+        ((site, number), strike, text)
+    };
+    let calls: Vec<usize> = (0..reference.init.len()).collect();
+    let fail = |index: usize, errno: Errno| (index, Strike::Fail(errno as i32));
+    let all: Vec<(usize, Strike)> = match kind {
+        "errors" if is_whole() => {
+            calls.iter().flat_map(|index| ERRNOS.map(|errno| fail(*index, errno))).collect()
+        }
+        // The sample meets all of the errnos in turn.
+        "errors" => {
+            let errnos = ERRNOS.iter().cycle();
+            chosen(&calls).into_iter().zip(errnos).map(|(index, errno)| fail(index, *errno)).collect()
+        }
+        _ => chosen(&calls).into_iter().map(|index| (index, Strike::Kill)).collect(),
+    };
+    all.into_iter().map(what).collect()
+}
+
+fn struck_init(kind: &str, scenario: &str) -> Vec<String> {
+    let scenario = Scenario::new(scenario);
+    let reference = judge::reference(&scenario);
+    let strikes = strikes(kind, &reference);
+    let (mut failed, mut inexact, mut findings) = (0, 0, Vec::new());
+    let mut tolerated = BTreeMap::<String, usize>::new();
+    for (site, strike, text) in &strikes {
+        match judge::strike(&scenario, &reference, *site, *strike, LIMIT) {
+            Ok(Verdict::Failed { exact }) => {
+                failed += 1;
+                inexact += usize::from(!exact);
+            }
+            Ok(Verdict::Same) => *tolerated.entry(name(site.1)).or_default() += 1,
+            Err(finding) => {
+                clear(&scenario);
+                findings.push(format!("{text}: {finding}"));
+            }
+        }
+    }
+    println!(
+        "{} calls of init, {} runs: {failed} failed cleanly ({inexact} in a later phase), {} made the same container, {} findings",
+        reference.init.len(),
+        strikes.len(),
+        tolerated.values().sum::<usize>(),
+        findings.len()
+    );
+    println!("    without effect: {tolerated:?}");
+    tell(&findings);
+    findings
+}
+
+fn killed_harness(scenario: &str) -> Vec<String> {
+    let mut scenario = Scenario::new(scenario);
+    deaths::with_delete(&mut scenario);
+    let reference = judge::reference(&scenario);
+    let sites = chosen(&reference.harness);
+    let mut findings = Vec::new();
+    let mut deaths = 0;
+    for (site, number) in &sites {
+        match deaths::strike(&scenario, &reference, *site) {
+            Ok(died) => deaths += usize::from(died),
+            Err(finding) => {
+                clear(&scenario);
+                let Site { command, ordinal, .. } = site;
+                let verb = &scenario.commands[*command][0];
+                findings.push(format!("SIGKILL at {} of {verb} ({ordinal}): {finding}", name(*number)));
+            }
+        }
+    }
+    println!(
+        "{} calls of the harness, {} runs, {deaths} deaths that leave nothing, {} findings",
+        reference.harness.len(),
+        sites.len(),
+        findings.len()
+    );
+    tell(&findings);
+    findings
+}
+
+fn tell(findings: &[String]) {
+    for finding in findings.iter().take(TOLD) {
+        println!("    {finding}");
+    }
+}
