@@ -92,3 +92,14 @@ ci:
 [group('test')]
 sweep *WHAT:
     SWEEP=all cargo test --locked -p harness --test sweep -- {{WHAT}}
+
+# The same configurations with crun and runc; what differs must be in conformance/differences.md.
+[group('test')]
+differential *ARGS: dist peers
+    target/dist/harness conformance differential --peers {{ARGS}}
+
+# Seccomp filters against libseccomp's (needs libseccomp-dev) and, MILLIONS of samples, their rules.
+[group('test')]
+seccomp-oracle MILLIONS="300":
+    cargo run --locked --release -p harness-oracle --features oracle -- compare
+    cargo run --locked --release -p harness-oracle --features oracle -- evaluate {{MILLIONS}}

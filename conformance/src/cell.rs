@@ -34,6 +34,8 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 pub struct Order {
     /// The program of the suite.
     pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
     /// The runtime under test.
     pub runtime: PathBuf,
     /// The directory that the suite expects to run in.
@@ -159,6 +161,7 @@ fn inside(order: &Order) -> Result<u8> {
     mount("tmpfs", Path::new(TMPDIR), "mode=1777")?;
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
     let program = Command::new(&order.program)
+        .args(&order.arguments)
         .current_dir(&order.work)
         .env_clear()
         .envs([("PATH", path), ("HOME", "/root".into()), ("TMPDIR", TMPDIR.into())])

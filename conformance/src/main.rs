@@ -1,10 +1,12 @@
 //! `harness-conformance`: runs the validation suite of opencontainers/runtime-tools, each program
-//! isolated and judged by what it can have seen. `harness conformance run` starts it; it is a
-//! program of its own so that what it is made of weighs on no container's start.
+//! isolated and judged by what it can have seen, and compares what containers see with other
+//! runtimes. `harness conformance` starts it; it is a program of its own so that what it is made of
+//! weighs on no container's start.
 #![forbid(unsafe_code)]
 
 mod cell;
 mod cgroups;
+mod differential;
 mod error;
 mod expect;
 mod facts;
@@ -31,20 +33,35 @@ fn main() -> ExitCode {
     }
 }
 
-/// A role and its order, as JSON: `run` is what `harness conformance run` asks for, the others are
-/// how the driver starts itself around a program.
+/// A role and its order, as JSON: `run` and `differential` are what `harness conformance` asks for,
+/// `differences` is for who edits the list, the others are how the driver starts itself around a
+/// program, in a container, and as a hook.
 fn play() -> Result<u8> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(role), Some(order), None) = (arguments.next(), arguments.next(), arguments.next()) else {
+    let role = arguments.next();
+    if role.as_deref() == Some("differences") {
+        print!("{}", differential::page()?);
+        return Ok(0);
+    }
+    let (Some(role), Some(order), None) = (role, arguments.next(), arguments.next()) else {
         return Err(Error::new("started by `harness conformance run`"));
+    };
+    let finish = |(text, as_expected): (String, bool)| {
+        print!("{text}");
+        u8::from(!as_expected)
     };
     match role.as_str() {
         "run" => {
             let options = serde_json::from_str(&order).at("read", "options")?;
-            let (table, as_expected) = run::run(&options)?;
-            print!("{table}");
-            Ok(u8::from(!as_expected))
+            run::run(&options).map(finish)
         }
+        "differential" => {
+            let options = serde_json::from_str(&order).at("read", "options")?;
+            differential::run(&options).map(finish)
+        }
+        "case" => differential::case(&order),
+        "report" => differential::report(&order),
+        "hook" => differential::hook(&order),
         role => cell::play(role, &order),
     }
 }

@@ -116,6 +116,7 @@ impl Lane<'_> {
         let (stdout, stderr) = (evidence.with_extension("stdout"), evidence.with_extension("stderr"));
         let order = Order {
             program: task.file.clone(),
+            arguments: Vec::new(),
             runtime: task.path.to_path_buf(),
             work: self.work.to_path_buf(),
             stdout: stdout.clone(),

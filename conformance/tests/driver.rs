@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("mistakes", false, mistakes),
+        trial("nothing_to_compare", false, nothing_to_compare),
         trial("go_is_missing", false, go_is_missing),
         trial("true_scores_nothing", true, true_scores_nothing),
         trial("false_scores_nothing", true, false_scores_nothing),
@@ -67,6 +68,16 @@ fn mistakes() {
     fails(&run("/nowhere", &[]), "/nowhere: the runtime tested is not there");
     let nothing = Command::new(env!("CARGO_BIN_EXE_harness-conformance")).output().unwrap();
     fails(&nothing, "started by `harness conformance run`");
+}
+
+fn nothing_to_compare() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = json!({
+        "runtimes": [["tested", "/bin/true"]], "only": [], "jobs": 1, "output": directory.path(),
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_harness-conformance"));
+    let output = command.arg("differential").arg(options.to_string()).output().unwrap();
+    fails(&output, "nothing to compare with: --peers, or --runtime NAME=PATH");
 }
 
 fn go_is_missing() {

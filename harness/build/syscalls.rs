@@ -8,13 +8,14 @@ use std::fmt::Write;
 const COLUMNS: usize = 6;
 
 /// Calls of x86-64 that x32 does not have (`64` in syscall_64.tbl, without an x32 twin).
-const NOT_X32: [&str; 11] = [
+const NOT_X32: [&str; 12] = [
     "_sysctl",
     "create_module",
     "epoll_ctl_old",
     "epoll_wait_old",
     "get_kernel_syms",
     "get_thread_area",
+    "map_shadow_stack",
     "nfsservctl",
     "query_module",
     "set_thread_area",
@@ -113,6 +114,8 @@ const MULTIPLEXED: [(&str, u32, u32); 32] = [
 pub fn generate() -> String {
     let mut rows: BTreeMap<&str, [i32; COLUMNS]> = BTreeMap::new();
     let mut put = |column: usize, name: &'static str, number: i32| {
+        // The crate's names are identifiers, and one call's is a keyword.
+        let name = name.strip_prefix("r#").unwrap_or(name);
         if let Some(slot) = rows.entry(name).or_insert([-1; COLUMNS]).get_mut(column) {
             *slot = number;
         }
@@ -131,10 +134,10 @@ pub fn generate() -> String {
     }
     for call in syscalls::aarch64::Sysno::iter() {
         // The crate lists calls of 32-bit kernels here, too; and calls fstatat by its kernel's name.
-        match call.name() {
-            name if name.ends_with("_time64") => {}
-            "fstatat" => put(3, "newfstatat", call.id()),
-            name => put(3, name, call.id()),
+        match (call.name(), call.id()) {
+            (_, 403..=423) => {}
+            ("fstatat", id) => put(3, "newfstatat", id),
+            (name, id) => put(3, name, id),
         }
     }
     for call in syscalls::arm::Sysno::iter() {
@@ -149,7 +152,7 @@ pub fn generate() -> String {
     for (name, ..) in MULTIPLEXED {
         rows.entry(name).or_insert([-1; COLUMNS]);
     }
-    let mut source = format!("pub static ROWS: [Row; {}] = [\n", rows.len());
+    let mut source = format!("/// Sorted by name.\npub static ROWS: [Row; {}] = [\n", rows.len());
     for (name, numbers) in &rows {
         let through = MULTIPLEXED.iter().find(|(other, ..)| other == name);
         let through = through.map(|(_, call, number)| (call, number));

@@ -98,12 +98,16 @@ fn command(hook: &Hook, state: &State, status: &str, output: OwnedFd, world: Wor
     if let Some((first, rest)) = hook.args.as_deref().and_then(<[String]>::split_first) {
         command.arg0(first).args(rest);
     }
+    // As crun and runc have it; the specification leaves it open. At the end it may be gone.
+    if matches!(world, World::Runtime) && std::path::Path::new(&state.bundle).is_dir() {
+        command.current_dir(&state.bundle);
+    }
     command.env_clear();
     let entries = hook.env.iter().flatten().filter_map(|entry| entry.split_once('='));
     command.envs(entries);
     let errors = rustix::io::fcntl_dupfd_cloexec(&output, 3).host("dup", "pipe")?;
     command
-        .stdin(Stdio::from(state_file(state, status)?))
+        .stdin(Stdio::from(state_file(state, status, !matches!(world, World::Runtime))?))
         .stdout(Stdio::from(output))
         .stderr(Stdio::from(errors));
     let join = match world {
@@ -136,15 +140,26 @@ pub fn with_input<T>(input: &std::fs::File, call: impl FnOnce() -> Result<T>) ->
     done
 }
 
-/// The state as a file: a hook may leave it unread, and reads its end after it.
-pub fn state_file(state: &State, status: &str) -> Result<std::fs::File> {
-    let text = crate::verb::public_state(state, status)?;
+/// The state as a file: a hook may leave it unread, and reads its end after it. A hook inside the
+/// container is told the pid that is seen there (runtime.md, "State").
+pub fn state_file(state: &State, status: &str, inside: bool) -> Result<std::fs::File> {
+    let mut value = crate::verb::public_value(state, status);
+    if let (true, Some(pid)) = (inside, pid_inside(state.pid)) {
+        value["pid"] = pid.into();
+    }
+    let text = value.to_string();
     let file =
         rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::CLOEXEC).host("memfd_create", "state")?;
     let mut file = std::fs::File::from(file);
     file.write_all(text.as_bytes()).host("write", "state of a hook")?;
     std::io::Seek::rewind(&mut file).host("seek", "state of a hook")?;
     Ok(file)
+}
+
+/// A process's number in its own pid namespace: the last of those in `NSpid` (proc(5)).
+fn pid_inside(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?.parse().ok()
 }
 
 /// The child of a hook's start belongs to the container's pid namespace, the harness itself cannot.

@@ -82,7 +82,7 @@ fn run_inside(state: &State, hooks: &[Hook]) -> Result<()> {
         let failed = |reason: String| {
             Error::State(format!("startContainer hook #{} {}: {reason}", index + 1, hook.path))
         };
-        let input = hooks::state_file(state, "created")?;
+        let input = hooks::state_file(state, "created", true)?;
         let process = hooks::with_input(&input, || exec::run_hook(state, &args, &env))
             .map_err(|error| failed(error.to_string()))?;
         let limit = hook.timeout.map(|tv_sec| rustix::event::Timespec { tv_sec, tv_nsec: 0 });

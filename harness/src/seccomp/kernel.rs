@@ -6,10 +6,12 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::arch::X32_BIT;
-use super::machine::Call;
-use super::tests::{random, vectors};
-use super::*;
+use crate::samples::vectors;
+use crate::seccomp::arch::X32_BIT;
+use crate::seccomp::machine::Call;
+use crate::seccomp::{Arch, Filter, action};
+use crate::seccomp_tests::random;
+use crate::spec::Seccomp;
 use crate::sys::probe::answers;
 
 /// The errno of calls that no rule is about; that of rule N is 1000 + N.
@@ -54,7 +56,7 @@ fn numbered(mut profile: Value) -> Value {
 
 /// Calls that the profile decides, without those that the thread needs.
 fn calls(filter: &Filter) -> Vec<Call> {
-    let vectors = vectors(filter);
+    let vectors = vectors(filter.rules.tables.iter().flat_map(|table| &table.conditional));
     let mut calls = Vec::new();
     let audits = [Arch::X86_64.audit(), Arch::X86.audit()];
     for audit in audits.into_iter().take(if takes_x86() { 2 } else { 1 }) {

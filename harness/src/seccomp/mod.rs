@@ -6,12 +6,12 @@
 
 pub mod action;
 pub mod arch;
-mod code;
-mod compile;
+pub mod code;
+pub mod compile;
 pub mod engine;
 pub mod machine;
 pub mod rules;
-mod table;
+pub mod table;
 pub mod text;
 
 pub use arch::Arch;
@@ -166,8 +166,3 @@ fn warnings(rules: &Rules, pointer: &str) -> Vec<String> {
     }
     warnings
 }
-
-#[cfg(all(test, target_arch = "x86_64"))]
-mod kernel;
-#[cfg(test)]
-mod tests;

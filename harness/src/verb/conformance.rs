@@ -19,16 +19,17 @@ const PEERS_DIR: &str = "target/peers";
 
 /// Becomes the driver, which exits with 1 when anything differs from a conforming runtime.
 pub fn run(_: &Global, args: &Args) -> Result<u8> {
-    if args.text(0)? != Some("run") {
-        return Err(Error::Usage("conformance: only \"run\" can be done".into()));
-    }
+    let role = match args.text(0)? {
+        Some(role @ ("run" | "differential")) => role,
+        _ => return Err(Error::Usage("conformance: \"run\" or \"differential\" can be done".into())),
+    };
     let own = std::env::current_exe().host("resolve", "/proc/self/exe")?;
     let options = options(args, &own)?;
     let driver = own.with_file_name(DRIVER);
     if !driver.exists() {
         return Err(Error::file(&driver, "not there: cargo build -p harness-conformance"));
     }
-    Err(Command::new(&driver).arg("run").arg(options.to_string()).exec()).host("execute", driver.display())
+    Err(Command::new(&driver).arg(role).arg(options.to_string()).exec()).host("execute", driver.display())
 }
 
 fn options(args: &Args, own: &Path) -> Result<Value> {

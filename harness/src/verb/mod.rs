@@ -95,11 +95,6 @@ struct Public<'s> {
 }
 
 /// The state as hooks and seccomp listeners get it.
-pub fn public_state(state: &State, status: &str) -> Result<String> {
-    serde_json::to_string(&public_value(state, status)).map_err(|error| Error::State(error.to_string()))
-}
-
-/// The same as a value.
 pub fn public_value(state: &State, status: &str) -> serde_json::Value {
     let mut value = serde_json::json!({
         "ociVersion": state.oci_version,

@@ -16,7 +16,7 @@ fn mistakes() {
         let mut command = Command::new(binary());
         outcome(command.arg("conformance").args(arguments).current_dir(directory.path())).fails_with(line);
     };
-    fails(&["walk"], "conformance: only \"run\" can be done");
+    fails(&["walk"], "conformance: \"run\" or \"differential\" can be done");
     fails(&["run", "--jobs", "0"], "conformance: --jobs: a number from 1 to 64 is needed");
     fails(&["run", "--runtime", "/nowhere"], "resolve /nowhere: no such file or directory");
     fails(&["run", "--peers"], "target/peers/crun: not there; `just peers` puts it there");

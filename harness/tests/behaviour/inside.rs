@@ -136,20 +136,23 @@ fn hooks() {
     let hook = |name: &str| {
         let script = format!(
             "read state; echo {name} $(readlink /proc/self/ns/mnt) $(readlink /proc/self/ns/net) \
-             $(echo $state | sed 's/.*status\":\"\\([a-z]*\\).*/\\1/') $ONLY $HOME >> {}",
+             $(echo $state | sed 's/.*status\":\"\\([a-z]*\\).*/\\1/') $ONLY$HOME \
+             $(pwd) $(echo $state | sed -n 's/.*pid\":\\([0-9]*\\).*/\\1/p') >> {}",
             log.display()
         );
         json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin", "ONLY=this"] }])
     };
     let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
     let mut all: Value = kinds.iter().map(|kind| ((*kind).to_owned(), hook(kind))).collect();
-    let inner = "id > /dev/shm/hook; busybox grep CapEff /proc/self/status >> /dev/shm/hook";
+    let inner = "id > /dev/shm/hook; busybox grep CapEff /proc/self/status >> /dev/shm/hook; \
+                 busybox sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' >> /dev/shm/hook";
     all["startContainer"] = json!([{ "path": "/bin/sh", "args": ["sh", "-c", inner], "env": ["PATH=/bin"] }]);
     fixture.config["hooks"] = all;
     fixture.config["process"]["user"] = json!({ "uid": 12, "gid": 13 });
     let ran = fixture.run();
     assert_eq!(ran.stderr, "");
-    assert_eq!(ran.stdout, "uid=12 gid=13\nCapEff:\t0000000000000000\n");
+    assert_eq!(ran.stdout, "uid=12 gid=13\nCapEff:\t0000000000000000\n1\n");
+    let bundle = fs::canonicalize(fixture.bundle()).unwrap().display().to_string();
     let host = |name: &str| fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string();
     let text = fs::read_to_string(&log).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
@@ -157,7 +160,11 @@ fn hooks() {
     for (row, status) in rows.iter().zip(["created", "creating", "creating", "running", "stopped"]) {
         let own = row[0] != "createContainer";
         assert_eq!((row[1] == host("mnt"), row[2] == host("net")), (own, own), "{row:?}");
-        assert_eq!((row[3], row[4], row.len()), (status, "this", 5), "{row:?}");
+        assert_eq!((row[3], row[4]), (status, "this"), "{row:?}");
+        assert_eq!(row[5], if own { &bundle } else { "/" }, "{row:?}");
+        // Inside the container its process has the number that it has there.
+        let pid = row.get(6).map(|pid| *pid == "1");
+        assert_eq!(pid, (status != "stopped").then_some(!own), "{row:?}");
     }
     fixture.assert_gone();
 }

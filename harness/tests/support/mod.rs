@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-#[allow(unused_imports)] // Each test program uses some of them.
+#[allow(unused_imports)] // The sweep builds its own trials.
 pub use needs::{Needs, missing, trial};
 
 /// A bundle with busybox as its root file system, and a state directory.

@@ -39,9 +39,7 @@ impl Needs {
         match self {
             _ if !Path::new("/bin/busybox").exists() => Some("needs /bin/busybox (busybox-static)"),
             Self::Strace if !tool("strace") => Some("needs strace"),
-            Self::Setpriv | Self::Cgroup2 if !tool("setpriv") => Some("needs util-linux"),
-            Self::Ip if !tool("ip") || !tool("unshare") => Some("needs ip (iproute2) and util-linux"),
-            Self::Cgroup1 if !Path::new("/sys/fs/cgroup/memory").is_dir() => Some("needs cgroup v1"),
+            Self::Setpriv if !tool("setpriv") => Some("needs setpriv (util-linux)"),
             Self::Log
                 if fs::File::open("/dev/kmsg").is_err() || !Path::new("/proc/self/loginuid").exists() =>
             {
@@ -53,9 +51,17 @@ impl Needs {
             Self::Peers if !PEERS.iter().all(|name| peer(name).exists()) => {
                 Some("needs runc and crun in target/peers (just peers)")
             }
+            Self::Ip if !tool("ip") || !tool("unshare") => Some("needs ip (iproute2) and util-linux"),
+            Self::Cgroup1 if !Path::new("/sys/fs/cgroup/memory").is_dir() => Some("needs cgroup v1"),
+            Self::Cgroup2 if !tool("unshare") => Some("needs unshare (util-linux)"),
             _ => None,
         }
     }
+}
+
+/// What of it is not here.
+pub fn missing(needs: Needs) -> Option<&'static str> {
+    needs.missing()
 }
 
 /// `AUDIT_ARCH_*` of this machine, as the kernel's log has it, and the number of mkdir or, where there
@@ -84,11 +90,6 @@ fn reads_back() -> bool {
     let admin = u64::from_str_radix(&proc_status(own, "CapEff"), 16).unwrap() & 1 << 21 != 0;
     // This file is there if CONFIG_CHECKPOINT_RESTORE is.
     admin && proc_status(own, "Seccomp") == "0" && Path::new("/proc/sys/kernel/ns_last_pid").exists()
-}
-
-/// What of it is not here.
-pub fn missing(needs: Needs) -> Option<&'static str> {
-    needs.missing()
 }
 
 /// A trial, or its report as skipped.
