@@ -12,6 +12,7 @@ mod conformance;
 mod death;
 mod errors;
 mod hooks;
+mod hostile;
 mod image;
 mod inside;
 mod lifecycle;
@@ -19,6 +20,7 @@ mod mounts;
 mod options;
 mod policy;
 mod protocol;
+mod rootless;
 mod seccomp;
 mod services;
 mod user;
@@ -35,6 +37,7 @@ fn main() {
         death::trials(),
         errors::trials(),
         hooks::trials(),
+        hostile::trials(),
         image::trials(),
         inside::trials(),
         lifecycle::trials(),
@@ -42,6 +45,7 @@ fn main() {
         options::trials(),
         policy::trials(),
         protocol::trials(),
+        rootless::trials(),
         seccomp::trials(),
         services::trials(),
         user::trials(),
