@@ -27,8 +27,6 @@ pub fn trials() -> Vec<Trial> {
         trial("hostile::recorded_pids", Needs::Root, recorded_pids),
         trial("hostile::pid_file_is_a_fifo", Needs::Root, fifo_pid_file),
         trial("hostile::full_and_closed_outputs", Needs::Root, outputs),
-        trial("clients::phrases", Needs::Root, phrases),
-        trial("clients::features", Needs::Nothing, features),
     ]
 }
 
@@ -169,12 +167,6 @@ fn mount_targets() {
         "warning: config.json: /mounts/8/destination: \"rel\" is relative; taken from the root\n"
     );
     assert_eq!(fs::read_dir(canary.path()).unwrap().count(), 0);
-    // A link to the root is the root.
-    symlink("/", fixture.rootfs().join("root")).unwrap();
-    fixture.config["mounts"].as_array_mut().unwrap().truncate(7);
-    fixture.config["mounts"].as_array_mut().unwrap().push(tmpfs("/root"));
-    let ran = fixture.run();
-    assert_eq!(ran.code, Some(1), "{ran:?}");
     fixture.assert_gone();
 }
 
@@ -189,7 +181,8 @@ fn many() {
     }
     fixture.run().prints("60000\n1500\n");
     fixture.config["mounts"].as_array_mut().unwrap().truncate(7);
-    fixture.config["process"]["env"] = (0..40).map(|n| format!("V{n}={}", "x".repeat(100_000))).collect();
+    let large = (0..40).map(|n| format!("V{n}={}", "x".repeat(100_000)));
+    fixture.config["process"]["env"] = large.chain(["PATH=/bin".to_owned()]).collect();
     fixture.run().fails_with("init: exec: execve /bin/sh: argument list too long");
     fixture.assert_gone();
 }
@@ -212,7 +205,6 @@ fn state_directory() {
     fs::create_dir(&target).unwrap();
     // A link in the place of a container's directory.
     fixture.create();
-    let own = fixture.root().join(&fixture.id);
     symlink(&target, fixture.root().join("linked")).unwrap();
     for verb in ["state", "start", "kill", "delete", "create"] {
         let refused = fixture.call(&[verb, "linked"]);
@@ -220,19 +212,23 @@ fn state_directory() {
     }
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
     fs::remove_file(fixture.root().join("linked")).unwrap();
-    // Another user's directory.
-    chown(&own, Some(1000), Some(1000)).unwrap();
-    for verb in ["state", "start", "kill", "delete"] {
-        let refused = fixture.verb(verb);
-        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{verb}: {refused:?}");
+    // A state directory that somebody else could change is not believed.
+    let root = fixture.root().display().to_string();
+    let mode = |mode| fs::set_permissions(&root, fs::Permissions::from_mode(mode)).unwrap();
+    for verb in ["state", "start", "kill", "delete", "create"] {
+        chown(&root, Some(1000), Some(1000)).unwrap();
+        fixture.verb(verb).fails_with(&format!("{root}: belongs to another user"));
+        chown(&root, Some(0), Some(0)).unwrap();
+        mode(0o777);
+        fixture.verb(verb).fails_with(&format!("{root}: is writable by other users"));
+        mode(0o700);
     }
-    chown(&own, Some(0), Some(0)).unwrap();
     assert_eq!(fixture.status(), "created");
     // A root that may not be written.
     let ran = in_shell(
         &fixture,
         &["-m"],
-        "mkdir -p ../ro && mount -t tmpfs -o ro x ../ro; ${H% *} ../ro run another",
+        "mkdir -p ../ro && mount -t tmpfs -o ro,mode=700 x ../ro; ${H% *} ../ro run another",
     );
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
     assert!(ran.stderr.ends_with(": read-only file system\n") && ran.stderr.lines().count() == 1, "{ran:?}");
@@ -296,67 +292,4 @@ fn outputs() {
     in_shell(&fixture, &[], "$H features | true; $H state nobody 2>&-; echo $?").prints("1\n");
     in_shell(&fixture, &[], "$H run $ID <&- >&- 2>&-; echo $?").prints("0\n");
     fixture.assert_gone();
-}
-
-/// What docker, podman, containerd and CRI-O look for in messages.
-fn phrases() {
-    let mut fixture = Fixture::script("sleep 100");
-    fs::write(fixture.rootfs().join("plain"), "x").unwrap();
-    let log = fixture.path().join("log");
-    let log = log.to_str().unwrap();
-    let last = || {
-        let text = fs::read_to_string(log).unwrap();
-        let record: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-        assert_eq!(record["level"], "error");
-        record["msg"].as_str().unwrap().to_owned()
-    };
-    for (program, phrases) in [
-        ("nosuch", &["executable file not found in $PATH", "executable file not found"][..]),
-        ("/nosuch", &["no such file or directory"]),
-        ("/plain", &["permission denied"]),
-        ("/bin", &["is a directory"]),
-        ("/plain/x", &["not a directory"]),
-    ] {
-        fixture.config["process"]["args"] = json!([program]);
-        fixture.write();
-        assert_eq!(
-            fixture.call(&["--log", log, "--log-format", "json", "create", &fixture.id]).code,
-            Some(1)
-        );
-        assert!(phrases.iter().all(|phrase| last().contains(phrase)), "{program}: {}", last());
-    }
-    fixture.config["process"]["args"] = json!(["true"]);
-    fixture.create();
-    fixture.verb("start").prints("");
-    fixture.await_status("stopped");
-    fixture.call(&["--log", log, "--log-format", "json", "kill", &fixture.id, "9"]);
-    assert!(last().starts_with("container not running"), "{}", last());
-    fixture.verb("delete").prints("");
-    for verb in ["kill", "state", "start", "delete", "exec", "ps", "pause", "resume", "update", "events"] {
-        fixture.call(&["--log", log, "--log-format", "json", verb, &fixture.id, "9"]);
-        if verb != "kill" && !["exec", "ps"].contains(&verb) {
-            fixture.call(&["--log", log, "--log-format", "json", verb, &fixture.id]);
-        }
-        assert_eq!(last(), format!("container {:?} does not exist", fixture.id), "{verb}");
-    }
-}
-
-fn features() {
-    let fixture = Fixture::new();
-    let shown: Value = serde_json::from_str(&fixture.call(&["features"]).stdout).unwrap();
-    for option in ["rro", "ridmap", "idmap", "tmpcopyup", "rbind", "nosymfollow"] {
-        assert!(shown["mountOptions"].as_array().unwrap().contains(&json!(option)), "{option}");
-    }
-    for namespace in ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"] {
-        assert!(shown["linux"]["namespaces"].as_array().unwrap().contains(&json!(namespace)), "{namespace}");
-    }
-    for hook in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
-        assert!(shown["hooks"].as_array().unwrap().contains(&json!(hook)), "{hook}");
-    }
-    assert_eq!(shown["linux"]["mountExtensions"]["idmap"]["enabled"], json!(true));
-    assert_eq!(shown["linux"]["cgroup"]["v1"], json!(true));
-    assert_eq!(shown["linux"]["cgroup"]["v2"], json!(true));
-    assert_eq!(shown["linux"]["cgroup"]["systemd"], json!(false));
-    assert_eq!(shown["linux"]["intelRdt"]["enabled"], json!(true));
-    assert_eq!(shown["linux"]["netDevices"]["enabled"], json!(true));
 }

@@ -8,6 +8,7 @@ mod bench;
 mod bundle;
 mod cgroup;
 mod cli;
+mod clients;
 mod conformance;
 mod death;
 mod errors;
@@ -15,10 +16,12 @@ mod hooks;
 mod hostile;
 mod image;
 mod inside;
+mod joining;
 mod lifecycle;
 mod mounts;
 mod options;
 mod policy;
+mod programs;
 mod protocol;
 mod rootless;
 mod seccomp;
@@ -33,6 +36,7 @@ fn main() {
         bundle::trials(),
         cgroup::trials(),
         cli::trials(),
+        clients::trials(),
         conformance::trials(),
         death::trials(),
         errors::trials(),
@@ -40,10 +44,12 @@ fn main() {
         hostile::trials(),
         image::trials(),
         inside::trials(),
+        joining::trials(),
         lifecycle::trials(),
         mounts::trials(),
         options::trials(),
         policy::trials(),
+        programs::trials(),
         protocol::trials(),
         rootless::trials(),
         seccomp::trials(),
