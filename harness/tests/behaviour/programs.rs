@@ -9,7 +9,11 @@ use serde_json::json;
 use crate::support::{Fixture, Needs, trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("errors::programs", Needs::Root, programs), trial("errors::killed", Needs::Root, killed)]
+    vec![
+        trial("errors::programs", Needs::Root, programs),
+        trial("errors::killed", Needs::Root, killed),
+        trial("errors::out_of_memory", Needs::Cgroup1, out_of_memory),
+    ]
 }
 
 /// What is no program, or has no interpreter, with and without a filter in the way.
@@ -90,4 +94,19 @@ fn killed() {
     assert_eq!(ran.code, Some(128 + 31), "{ran:?}");
     assert!([named, unnamed].contains(&ran.stderr.as_str()), "{ran:?}");
     fixture.assert_gone();
+}
+
+fn out_of_memory() {
+    // What runs out of memory is killed; the container's first process goes on.
+    let mut fixture = Fixture::script("sleep 100");
+    fixture.config["linux"]["resources"]["memory"] = json!({ "limit": 16 << 20, "swap": 16 << 20 });
+    fixture.create();
+    fixture.verb("start").prints("");
+    let eater = "busybox head -c 100000000 /dev/zero | busybox tail -n 1 >/dev/null";
+    fixture.call(&["exec", &fixture.id, "busybox", "sh", "-c", eater]);
+    let file = format!("/sys/fs/cgroup/memory/{}/memory.oom_control", fixture.id);
+    let text = fs::read_to_string(file).unwrap();
+    let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill ")).unwrap();
+    assert_ne!(kills, "0");
+    assert_eq!(fixture.status(), "running");
 }
