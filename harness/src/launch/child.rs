@@ -6,6 +6,7 @@ use init_core::failure::{At, Fault, Op, Phase};
 use init_core::phase::ready::report;
 use init_core::sys::page::Page;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::way::Way;
@@ -84,6 +85,10 @@ pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
     let spawned = sys::spawn(&how, context, main);
     sys::restore_signals(mask).host("sigprocmask", "")?;
     spawned.map_err(|errno| match start.way.clone & Kind::User.flag() {
+        0 if errno == Errno::PERM && !rustix::process::geteuid().is_root() => Error::State(format!(
+            "clone3 of init: {} (an ordinary user needs a user namespace: harness spec --rootless)",
+            describe(errno)
+        )),
         0 => Error::Host { op: "clone3", path: "of init".into(), errno },
         _ => Error::State(format!("clone3 with a user namespace: {}{}", describe(errno), forbidden_by())),
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 
 use init_core::failure::Phase;
 use libtest_mimic::Trial;
@@ -18,8 +18,6 @@ pub fn trials() -> Vec<Trial> {
         trial("errors::configuration", Needs::Root, configuration),
         trial("errors::failing_calls", Needs::Strace, failing_calls),
         trial("errors::exec", Needs::Strace, exec),
-        trial("errors::programs", Needs::Root, programs),
-        trial("errors::killed", Needs::Root, killed),
     ]
 }
 
@@ -40,7 +38,7 @@ const CONFIGURATION: [Row; 16] = [
             mount(
                 f,
                 json!({ "destination": "/bin", "type": "tmpfs", "source": "x", "options": ["size=much"] }),
-            )
+            );
         },
         "init: mounts: fsconfig size: invalid argument",
     ),
@@ -57,7 +55,7 @@ const CONFIGURATION: [Row; 16] = [
             mount(
                 f,
                 json!({ "destination": format!("/{}", "x".repeat(300)), "type": "tmpfs", "source": "x" }),
-            )
+            );
         },
         "init: mounts: open /x: file name too long",
     ),
@@ -66,7 +64,7 @@ const CONFIGURATION: [Row; 16] = [
             mount(
                 f,
                 json!({ "destination": format!("/{}", "x/".repeat(3000)), "type": "tmpfs", "source": "x" }),
-            )
+            );
         },
         "init: mounts: open /x: file name too long",
     ),
@@ -81,7 +79,7 @@ const CONFIGURATION: [Row; 16] = [
     (
         |f| {
             f.config["annotations"] =
-                json!({ "harness.network": "{\"routes\":[{\"gateway\":\"10.9.9.9\"}]}" })
+                json!({ "harness.network": "{\"routes\":[{\"gateway\":\"10.9.9.9\"}]}" });
         },
         "init: network: netlink request 1: network is unreachable",
     ),
@@ -261,87 +259,4 @@ fn every_phase() {
         let elsewhere = ELSEWHERE.iter().any(|(other, _)| other == phase);
         assert_ne!(named.contains(phase.name()) || looked_up, elsewhere, "{}", phase.name());
     }
-}
-
-/// What is no program, or has no interpreter, with and without a filter in the way.
-fn programs() {
-    let script = |f: &Fixture, name: &str, text: &[u8]| {
-        let path = f.rootfs().join("bin").join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    for filter in [false, true] {
-        let mut fixture = Fixture::new();
-        if filter {
-            filtered(&mut fixture);
-        }
-        script(&fixture, "lost", b"#!/usr/bin/nosuch -x\n");
-        script(&fixture, "plain", b"neither\n");
-        script(&fixture, "odd", b"\x7fELF");
-        // A program for a loader that the image lacks: busybox as if it were linked dynamically.
-        script(&fixture, "dynamic", &dynamic());
-        // Behind a filter nobody is left to name the program; a missing interpreter is found before.
-        let (before, program) = if filter { ("lookPath", "the process") } else { ("exec", "/bin/NAME") };
-        for (name, message) in [
-            ("lost", "init: BEFORE: interpreter /usr/bin/nosuch: no such file or directory"),
-            ("dynamic", "init: BEFORE: interpreter /lib/ld-nosuch.so.1: no such file or directory"),
-            ("plain", "init: exec: execve PROGRAM: exec format error"),
-            ("odd", "init: exec: execve PROGRAM: exec format error"),
-        ] {
-            let message = message.replace("BEFORE", before).replace("PROGRAM", program).replace("NAME", name);
-            fixture.config["process"]["args"] = json!([name]);
-            fixture.run().fails_with(&message);
-            fixture.assert_gone();
-            let mut running = Fixture::script("sleep 100");
-            running.config["linux"]["seccomp"] = fixture.config["linux"]["seccomp"].clone();
-            fs::copy(fixture.rootfs().join("bin").join(name), running.rootfs().join("bin").join(name))
-                .unwrap();
-            running.create();
-            running.verb("start").prints("");
-            running.call(&["exec", &running.id, name]).fails_with(&message);
-        }
-    }
-}
-
-/// A program header table with nothing but the name of a loader.
-fn dynamic() -> Vec<u8> {
-    const NAME: &[u8] = b"/lib/ld-nosuch.so.1\0";
-    let machine: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
-    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    for half in [3_u16, machine] {
-        file.extend(half.to_le_bytes());
-    }
-    file.extend(1_u32.to_le_bytes());
-    for word in [0_u64, 64, 0] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(0_u32.to_le_bytes());
-    for half in [64_u16, 56, 1, 0, 0, 0] {
-        file.extend(half.to_le_bytes());
-    }
-    file.extend(3_u32.to_le_bytes());
-    file.extend(4_u32.to_le_bytes());
-    let length = NAME.len() as u64;
-    for word in [120_u64, 120, 120, length, length, 1] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(NAME);
-    file
-}
-
-fn killed() {
-    // By a filter that forbids what the program does; the first call of all is enough.
-    let mut fixture = Fixture::script("true");
-    fixture.config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-        { "names": ["getpid", "getppid", "getuid"], "action": "SCMP_ACT_KILL_PROCESS" }] });
-    let ran = fixture.run();
-    // Which one is the kernel's log's to say, where that may be read.
-    let begin = "warning: the process was killed by SIGSYS: its seccomp filter forbids";
-    let named = format!("{begin} getuid, by /linux/seccomp/syscalls/0 of config.json\n");
-    let unnamed = format!(
-        "{begin} a system call of which /dev/kmsg has no record (the kernel limits their rate); strace -f -p PID between create and start shows it\n"
-    );
-    assert_eq!(ran.code, Some(128 + 31), "{ran:?}");
-    assert!([named, unnamed].contains(&ran.stderr), "{ran:?}");
-    fixture.assert_gone();
 }

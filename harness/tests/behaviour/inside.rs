@@ -217,7 +217,6 @@ fn hook_failures() {
 }
 
 fn console() {
-    // A name longer than sun_path.
     let mut fixture =
         Fixture::script("tty; stty size; busybox stat -c '%t:%T %F' /dev/console; cat /proc/self/stat");
     std::os::unix::fs::symlink("busybox", fixture.rootfs().join("bin/tty")).unwrap();

@@ -9,6 +9,7 @@ mod bench;
 mod bundle;
 mod cgroup;
 mod cli;
+mod clients;
 mod conformance;
 mod death;
 mod doctor;
@@ -16,14 +17,18 @@ mod errors;
 mod explain;
 mod filters;
 mod hooks;
+mod hostile;
 mod image;
 mod inside;
+mod joining;
 mod lifecycle;
 mod mounts;
 mod options;
 mod policy;
 mod profiles;
+mod programs;
 mod protocol;
+mod rootless;
 mod seccomp;
 mod services;
 mod sigsys;
@@ -42,6 +47,7 @@ fn main() {
         bundle::trials(),
         cgroup::trials(),
         cli::trials(),
+        clients::trials(),
         conformance::trials(),
         death::trials(),
         doctor::trials(),
@@ -49,14 +55,18 @@ fn main() {
         explain::trials(),
         filters::trials(),
         hooks::trials(),
+        hostile::trials(),
         image::trials(),
         inside::trials(),
+        joining::trials(),
         lifecycle::trials(),
         mounts::trials(),
         options::trials(),
         policy::trials(),
         profiles::trials(),
+        programs::trials(),
         protocol::trials(),
+        rootless::trials(),
         seccomp::trials(),
         services::trials(),
         sigsys::trials(),
