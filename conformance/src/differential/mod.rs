@@ -6,6 +6,7 @@ mod console;
 mod files;
 mod lane;
 mod listed;
+mod mountinfo;
 mod reporter;
 mod table;
 

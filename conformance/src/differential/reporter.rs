@@ -9,7 +9,7 @@ use rustix::fd::AsFd;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::files;
+use super::{files, mountinfo};
 use crate::error::{Context, Result};
 
 /// Lines of /proc/self/status that a configuration decides.
@@ -115,7 +115,7 @@ fn report(order: &Order) -> Value {
         "env": std::env::vars().collect::<BTreeMap<_, _>>(),
         "cwd": text(std::env::current_dir()),
         "fds": fds(),
-        "mounts": mounts(&read("/proc/self/mountinfo")),
+        "mounts": mountinfo::mounts(&read("/proc/self/mountinfo")),
         "namespaces": files::links("/proc/self/ns"),
         "scheduler": scheduler(),
         "ioprio": ioprio(),
@@ -178,35 +178,6 @@ fn fds() -> BTreeMap<String, String> {
     links.retain(|_, target| !target.starts_with('!'));
     let kind = |target: String| target.split_once(":[").map_or(target.clone(), |(kind, _)| kind.to_owned());
     links.into_iter().map(|(name, target)| (name, kind(target))).collect()
-}
-
-/// Mounts by mount point, without numbers; what lies on the same point in its order.
-pub fn mounts(mountinfo: &str) -> BTreeMap<String, Vec<Value>> {
-    let mut mounts: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for line in mountinfo.lines() {
-        let Some((mount, source)) = line.split_once(" - ") else { continue };
-        let mount: Vec<&str> = mount.split(' ').collect();
-        let mut source = source.splitn(3, ' ');
-        let (Some(root), Some(point), Some(options)) = (mount.get(3), mount.get(4), mount.get(5)) else {
-            continue;
-        };
-        let tags = mount.iter().skip(6).map(|tag| tag.split(':').next().unwrap_or_default());
-        mounts.entry((*point).to_owned()).or_default().push(json!({
-            "root": if root.contains(":[") { "namespace" } else { root },
-            "options": sorted(options),
-            "propagation": tags.collect::<Vec<_>>().join(","),
-            "type": source.next(),
-            "source": source.next(),
-            "data": source.next().map(sorted),
-        }));
-    }
-    mounts
-}
-
-fn sorted(options: &str) -> String {
-    let mut options: Vec<&str> = options.split(',').collect();
-    options.sort_unstable();
-    options.join(",")
 }
 
 /// Nice, real-time priority and policy: fields 19, 40 and 41 of stat (proc(5)).
@@ -277,24 +248,4 @@ fn calls() -> Value {
         "mkdir": said(rustix::fs::mkdir("/tmp/probe", rustix::fs::Mode::RWXU)),
         "setgid": said(rustix::thread::set_thread_gid(rustix::process::Gid::from_raw(12))),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mounts_have_no_numbers() {
-        let text = "40 39 0:5 /a /b rw,nosuid shared:1 master:2 - tmpfs none size=1k,rw\n\
-                    41 40 0:6 mnt:[402] /b ro - nsfs nsfs rw\n";
-        let first = json!({
-            "root": "/a", "options": "nosuid,rw", "propagation": "shared,master", "type": "tmpfs",
-            "source": "none", "data": "rw,size=1k",
-        });
-        let second = json!({
-            "root": "namespace", "options": "ro", "propagation": "", "type": "nsfs", "source": "nsfs",
-            "data": "rw",
-        });
-        assert_eq!(mounts(text), BTreeMap::from([("/b".to_owned(), vec![first, second])]));
-    }
 }

@@ -19,9 +19,8 @@ const PEERS_DIR: &str = "target/peers";
 
 /// Becomes the driver, which exits with 1 when anything differs from a conforming runtime.
 pub fn run(_: &Global, args: &Args) -> Result<u8> {
-    let role = match args.text(0)? {
-        Some(role @ ("run" | "differential")) => role,
-        _ => return Err(Error::Usage("conformance: \"run\" or \"differential\" can be done".into())),
+    let Some(role @ ("run" | "differential")) = args.text(0)? else {
+        return Err(Error::Usage("conformance: \"run\" or \"differential\" can be done".into()));
     };
     let own = std::env::current_exe().host("resolve", "/proc/self/exe")?;
     let options = options(args, &own)?;

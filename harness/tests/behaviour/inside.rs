@@ -151,7 +151,7 @@ fn hooks() {
     fixture.config["process"]["user"] = json!({ "uid": 12, "gid": 13 });
     let ran = fixture.run();
     assert_eq!(ran.stderr, "");
-    assert_eq!(ran.stdout, "uid=12 gid=13\nCapEff:\t0000000000000000\n1\n");
+    assert_eq!(ran.stdout, "uid=12 gid=13\nCapEff:\t0000000000000000\n1");
     let bundle = fs::canonicalize(fixture.bundle()).unwrap().display().to_string();
     let host = |name: &str| fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string();
     let text = fs::read_to_string(&log).unwrap();
