@@ -45,7 +45,7 @@ test:
 conformance *ARGS: dist
     target/dist/harness conformance run {{ARGS}}
 
-# Feed the reader of init with mutated configurations for SECONDS (libFuzzer).
+# Feed the reader of init and the seccomp compiler with mutated input, each for SECONDS (libFuzzer).
 [group('test')]
 fuzz SECONDS="30":
     conformance/fuzz.sh {{SECONDS}}
@@ -103,3 +103,8 @@ differential *ARGS: dist peers
 seccomp-oracle MILLIONS="300":
     cargo run --locked --release -p harness-oracle --features oracle -- compare
     cargo run --locked --release -p harness-oracle --features oracle -- evaluate {{MILLIONS}}
+
+# What filters cost, ours, libseccomp's and seccompiler's; report in target/bench/seccomp.json.
+[group('measure')]
+bench-seccomp:
+    cargo run --locked --release -p harness-oracle --features oracle -- bench target/bench/seccomp.json

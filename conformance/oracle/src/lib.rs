@@ -9,6 +9,7 @@ pub mod seccomp;
 #[path = "../../../harness/src/spec/mod.rs"]
 pub mod spec;
 
+pub mod clock;
 #[cfg(feature = "oracle")]
 pub mod compare;
 pub mod engines;

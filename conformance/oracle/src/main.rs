@@ -2,7 +2,13 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "oracle")]
+mod bench;
 mod evaluate;
+#[cfg(feature = "oracle")]
+mod load;
+#[cfg(feature = "oracle")]
+mod stock;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,8 +21,12 @@ fn main() -> ExitCode {
         #[cfg(feature = "oracle")]
         ["compare"] => compare(),
         #[cfg(feature = "oracle")]
+        ["bench", file] => bench::run(file.as_ref()),
+        #[cfg(feature = "oracle")]
+        ["load"] => load::serve(),
+        #[cfg(feature = "oracle")]
         ["libseccomp"] => harness_oracle::peer::serve().map_err(|error| error.to_string()),
-        _ => Err("evaluate MILLIONS | compare (feature oracle)".into()),
+        _ => Err("evaluate MILLIONS; with the feature oracle also: compare, bench FILE".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +52,7 @@ fn compare() -> Result<(), String> {
         );
     };
     print("profiles of engines", &compare::engines(&mut worker)?);
+    print("random, plain", &compare::random(&mut worker, Class::Plain, 5000)?);
     print("random, unconditional", &compare::random(&mut worker, Class::Unconditional, 5000)?);
     print("random, one rule a call", &compare::random(&mut worker, Class::Single, 5000)?);
     Ok(())

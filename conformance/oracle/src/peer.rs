@@ -3,16 +3,16 @@
 use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libseccomp::error::SeccompError;
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use crate::engines;
 use crate::seccomp::{Arch, Instruction, action};
 use crate::spec::{Seccomp, SeccompRule};
+use crate::{clock, engines};
 
 /// How long a profile may take: a thousand times what it takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -110,9 +110,9 @@ pub fn serve() -> std::io::Result<()> {
 fn answer(request: &Request) -> Answer {
     let mut answer = Answer::default();
     for _ in 0..request.rounds.max(1) {
-        let start = Instant::now();
+        let start = clock::now();
         let done = build(request);
-        let nanoseconds = start.elapsed().as_nanos() as u64;
+        let nanoseconds = clock::now() - start;
         match done {
             Ok((bytes, unknown)) => {
                 answer.nanoseconds.push(nanoseconds);

@@ -10,6 +10,8 @@ pub enum Class {
     Any,
     /// Rules without conditions.
     Unconditional,
+    /// The same, and none of calls that are multiplexed.
+    Plain,
     /// At most one rule a call, and none of calls that are multiplexed.
     Single,
 }
@@ -68,8 +70,8 @@ pub fn profile(class: Class, number: u64) -> Value {
     let mut rng = Rng::with_seed(number);
     let arches: Vec<String> =
         ARCHES.iter().filter(|_| rng.bool()).map(|name| format!("SCMP_ARCH_{name}")).collect();
-    let mut names: Vec<&str> =
-        NAMES.iter().skip(if class == Class::Single { MULTIPLEXED } else { 0 }).copied().collect();
+    let skipped = if matches!(class, Class::Plain | Class::Single) { MULTIPLEXED } else { 0 };
+    let mut names: Vec<&str> = NAMES.iter().skip(skipped).copied().collect();
     // Few names that occur often are what makes rules overlap.
     rng.shuffle(&mut names);
     names.truncate(rng.usize(1..16));
@@ -93,7 +95,7 @@ fn rule(class: Class, rng: &mut Rng, names: &mut Vec<&str>) -> Option<Value> {
     let action = action(rng);
     let errno = (action.ends_with("ERRNO") && rng.bool()).then(|| rng.u32(0..4096));
     let mut args = Vec::new();
-    if class != Class::Unconditional {
+    if matches!(class, Class::Any | Class::Single) {
         let mut indexes = [0, 1, 2, 3, 4, 5];
         rng.shuffle(&mut indexes);
         for index in &indexes[..rng.usize(0..4)] {
