@@ -216,16 +216,22 @@ impl Init<'_> {
     /// Prefers init's own word about a failure: a call on a dead child fails for no reason of its own.
     pub fn checked<T>(&mut self, done: Result<T>) -> Result<T> {
         let Err(error) = done else { return done };
+        // A step that was sent before lies in front of it.
+        while self.is_readable() {
+            match self.receive() {
+                Ok(Message::Sync(_)) => {}
+                Ok(Message::Error(failure)) => return Err(Error::Init(failure)),
+                Err(death @ Error::Died { .. }) => return Err(death),
+                Err(_) => break,
+            }
+        }
+        Err(error)
+    }
+
+    fn is_readable(&self) -> bool {
         let mut poll = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        match rustix::event::poll(&mut poll, Some(&now)) {
-            Ok(1..) => match self.receive() {
-                Ok(Message::Error(failure)) => Err(Error::Init(failure)),
-                Err(death @ Error::Died { .. }) => Err(death),
-                _ => Err(error),
-            },
-            _ => Err(error),
-        }
+        !self.ahead.is_empty() || matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(1..))
     }
 
     /// Waits for any step of init.

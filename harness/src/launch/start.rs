@@ -16,6 +16,9 @@ use crate::process::{PATIENCE, wait_gone};
 use crate::spec::Hook;
 use crate::state::{Directory, State, pin};
 
+/// No time at all.
+const NOW: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+
 /// Starts a created container's process and returns once it has been executed.
 pub fn start(directory: &Directory, state: &State) -> Result<()> {
     if !state.startable {
@@ -42,7 +45,13 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
             Some(gate) => gate,
             None => {
                 directory.reserve_gate()?.then_some(()).ok_or_else(|| running(&state.id))?;
-                run_inside(state, &start_container)?;
+                // With init a hook in its pid namespace is killed as well.
+                run_inside(state, &start_container).map_err(|error| {
+                    match wait_gone(&process, Some(NOW)) {
+                        Ok(true) => stopped(),
+                        _ => error,
+                    }
+                })?;
                 directory.open_reserved_gate()?
             }
         };

@@ -170,6 +170,10 @@ pub fn failure(ended: &Ended, phase: Option<u32>) -> Result<Verdict, String> {
     let other = |line: &str| line.starts_with("warning: ") || !begun && line.starts_with("init: set-up: ");
     let lines: Vec<&str> = ended.stderr.lines().filter(|line| !other(line)).collect();
     let [line] = lines.as_slice() else { return Err(format!("no single line: {:?}", ended.stderr)) };
+    // A hook is a step, too, and init what it is made from.
+    if ended.code == Some(1) && line.starts_with("error: ") && line.contains(" hook #") {
+        return Ok(Verdict::Failed { exact: false });
+    }
     let named = line.strip_prefix("error: ").and_then(named_phase);
     let Some(named) = named.filter(|_| ended.code == Some(1)) else {
         return Err(format!("no step is named: {:?}: {line}", ended.code));

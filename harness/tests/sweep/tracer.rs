@@ -17,60 +17,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+pub use crate::model::{Ended, Recorded, Role, Site, Strike, Struck};
 use crate::watchdog::Watchdog;
-
-/// One system call: the command, the process in the order of birth, and how many it made before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Site {
-    pub command: usize,
-    pub process: usize,
-    pub ordinal: usize,
-}
-
-/// What is done at a site, before the kernel sees the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strike {
-    /// The call is not made and returns this errno.
-    Fail(i32),
-    /// The process is killed.
-    Kill,
-    /// The process is never resumed: what a hang looks like.
-    Hold,
-}
-
-/// Whose calls a process makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Harness,
-    Child,
-    Init,
-}
-
-/// What a process has done.
-#[derive(Debug)]
-pub struct Recorded {
-    pub command: usize,
-    pub process: usize,
-    pub role: Role,
-    pub calls: Vec<i64>,
-}
-
-/// What was struck.
-#[derive(Debug, Clone, Copy)]
-pub struct Struck {
-    pub number: i64,
-    /// The phase that init had noted; absent where its page cannot be seen.
-    pub phase: Option<u32>,
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// Absent if a signal ended it.
-    pub code: Option<i32>,
-    pub stderr: String,
-    pub hung: bool,
-}
 
 struct Tracee {
     recorded: usize,
@@ -82,6 +30,8 @@ struct Tracee {
 pub struct Tracer {
     tracees: HashMap<i32, Tracee>,
     live: Arc<Mutex<HashSet<i32>>>,
+    /// Children that their parents have told of, and that have not stopped yet.
+    unborn: HashSet<i32>,
     target: Option<(Site, Strike)>,
     page: PathBuf,
     leader: Pid,
@@ -103,6 +53,7 @@ impl Tracer {
         Self {
             tracees: HashMap::new(),
             live: Arc::default(),
+            unborn: HashSet::new(),
             target,
             page: page.to_path_buf(),
             leader: Pid::from_raw(0),
@@ -134,7 +85,7 @@ impl Tracer {
     /// Lets init go on until no process is traced any more; false if that takes too long.
     pub fn rest(&mut self) -> bool {
         let watchdog = Watchdog::new(Arc::clone(&self.live), self.limit);
-        while !self.tracees.is_empty() {
+        while !self.tracees.is_empty() || !self.unborn.is_empty() {
             match waitpid(None, Some(WaitPidFlag::__WALL)) {
                 Ok(status) => self.handle(status),
                 Err(_) => break,
@@ -166,13 +117,20 @@ impl Tracer {
             WaitStatus::PtraceEvent(pid, _, event) if event == Event::PTRACE_EVENT_EXEC as i32 => {
                 self.executed(pid);
             }
-            WaitStatus::PtraceEvent(pid, ..) => self.resume(pid, None),
+            WaitStatus::PtraceEvent(pid, ..) => {
+                let child = ptrace::getevent(pid).map_or(0, |child| child as i32);
+                if child != 0 && !self.tracees.contains_key(&child) {
+                    self.unborn.insert(child);
+                }
+                self.resume(pid, None);
+            }
             WaitStatus::PtraceSyscall(pid) => self.call(pid),
             _ => {}
         }
     }
 
     fn forget(&mut self, pid: Pid) {
+        self.unborn.remove(&pid.as_raw());
         self.tracees.remove(&pid.as_raw());
         self.live.lock().unwrap().remove(&pid.as_raw());
     }
@@ -198,6 +156,7 @@ impl Tracer {
         let tracee = Tracee { recorded: self.recorded.len() - 1, inside: false, pending: None };
         self.tracees.insert(pid.as_raw(), tracee);
         self.live.lock().unwrap().insert(pid.as_raw());
+        self.unborn.remove(&pid.as_raw());
         self.resume(pid, None);
     }
 
