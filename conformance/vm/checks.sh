@@ -69,7 +69,9 @@ attribute() { tr -d '\000' <"/proc/$(cat "$pid")/attr/$1"; }
 mkdir -p "$2" "$work/rootfs/bin"
 cp /bin/busybox "$work/rootfs/bin"
 : >"$report"
+# shellcheck source=conformance/vm/labels.sh
 . "$here/labels.sh"
+# shellcheck source=conformance/vm/limits.sh
 . "$here/limits.sh"
 say "TAP version 13"
 case $boot in

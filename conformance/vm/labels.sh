@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # Sourced by checks.sh: the labels of AppArmor and SELinux.
 
 profile=acme_secure_profile

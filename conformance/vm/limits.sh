@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # Sourced by checks.sh: linux.resources in the files of cgroup v2, and how little memory is enough.
 
 # file NAME EXPECTED: a file of the container's cgroup.
