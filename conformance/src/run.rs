@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -29,6 +29,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Programs at a time.
     pub jobs: usize,
+    /// The longest that a program may take, in seconds.
+    pub limit: u64,
     /// Where the suite is, or is to be built.
     pub suite: PathBuf,
     /// Where reports go.
@@ -48,7 +50,13 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
     let facts = Facts::probe(&hierarchies)?;
     let started = Instant::now();
     let tasks = tasks(options, &expected, &chosen, &suite)?;
-    let lane = Lane { work: &suite.work(), hierarchies: &hierarchies, facts: &facts, jobs: options.jobs };
+    let lane = Lane {
+        work: &suite.work(),
+        hierarchies: &hierarchies,
+        facts: &facts,
+        jobs: options.jobs,
+        limit: Duration::from_secs(options.limit),
+    };
     let runs = lane.run(&tasks)?;
     let mut grouped: Vec<[Runs<'_>; 2]> = options.runtimes.iter().map(|_| Default::default()).collect();
     for (task, mut run) in tasks.iter().zip(runs) {

@@ -15,9 +15,6 @@ use crate::facts::Facts;
 use crate::judge;
 use crate::verdict::Run;
 
-/// The longest that a program may take.
-const LIMIT: Duration = Duration::from_secs(150);
-
 /// One run of one program.
 pub struct Task<'t> {
     /// Index of the runtime.
@@ -46,6 +43,8 @@ pub struct Lane<'l> {
     pub facts: &'l Facts,
     /// How many programs run at a time.
     pub jobs: usize,
+    /// The longest that a program may take.
+    pub limit: Duration,
 }
 
 impl Lane<'_> {
@@ -124,7 +123,7 @@ impl Lane<'_> {
             cgroups: Vec::new(),
             driver: PathBuf::new(),
         };
-        let ended = cell::run(order, self.hierarchies, number, LIMIT, stopped)?;
+        let ended = cell::run(order, self.hierarchies, number, self.limit, stopped)?;
         let text = |path: &Path| {
             std::fs::read(path)
                 .at("read", path.display())

@@ -46,7 +46,8 @@ fn suite() -> PathBuf {
 /// The driver, with its options.
 fn driver(runtime: &str, only: &[&str], suite: &Path, output: &Path) -> Command {
     let options = json!({
-        "runtimes": [["tested", runtime]], "only": only, "jobs": 4, "suite": suite, "output": output,
+        "runtimes": [["tested", runtime]], "only": only, "jobs": 4, "limit": 150, "suite": suite,
+        "output": output,
     });
     let mut command = Command::new(env!("CARGO_BIN_EXE_harness-conformance"));
     command.arg("run").arg(options.to_string());

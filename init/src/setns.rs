@@ -88,7 +88,7 @@ fn prepare<'a>(
 
     // With the process's identity from here on.
     init.enter(Phase::Finalize);
-    finalize::identity(plan, pending.more())?;
+    finalize::identity(root.as_fd(), plan, pending.more())?;
 
     // As late as it can be read back; it takes effect at the execve.
     if !config.labels.apparmor.is_empty() {

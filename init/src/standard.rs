@@ -201,7 +201,7 @@ fn prepare<'a>(
     mounts::seal(sealed)?;
     rootfs::seal(&root, &config.root)?;
     init.enter(Phase::Finalize);
-    finalize::identity(plan, filter.more())?;
+    finalize::identity(root.as_fd(), plan, filter.more())?;
 
     // The credentials' change has cleared the parent-death signal, so it was armed anew; the
     // parent may have died in between.

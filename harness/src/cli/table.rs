@@ -346,6 +346,7 @@ pub const VERBS: &[Verb] = &[
             switch("peers", None, "test target/peers/{crun,runc}, too"),
             option("only", None, "NAME", "this program and its control, or this case, only; may be repeated"),
             option("jobs", None, "N", "programs or cases at a time (default: 1)"),
+            option("limit", None, "SECONDS", "the longest that a program may take (default: 150)"),
             option("suite", None, "DIR", "built suite (default: target/conformance/suite, built if missing)"),
             option("output", None, "DIR", "reports and evidence (default: target/conformance)"),
         ],

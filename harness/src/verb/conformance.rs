@@ -32,17 +32,8 @@ pub fn run(_: &Global, args: &Args) -> Result<u8> {
 }
 
 fn options(args: &Args, own: &Path) -> Result<Value> {
-    let jobs = match args.value("jobs") {
-        None => 1,
-        Some(jobs) => {
-            let number = jobs
-                .to_str()
-                .and_then(|jobs| jobs.parse::<usize>().ok())
-                .filter(|jobs| (1..=64).contains(jobs));
-            number
-                .ok_or_else(|| Error::Usage("conformance: --jobs: a number from 1 to 64 is needed".into()))?
-        }
-    };
+    let jobs = number(args, "jobs", 1, 64)?;
+    let limit = number(args, "limit", 150, 3600)?;
     let runtimes = runtimes(args, own)?;
     let directory = |flag: &str, default: PathBuf| {
         let path = args.value(flag).map_or(default, PathBuf::from);
@@ -52,7 +43,17 @@ fn options(args: &Args, own: &Path) -> Result<Value> {
     let output = directory("output", PathBuf::from(OUTPUT))?;
     let suite = directory("suite", Path::new(OUTPUT).join("suite"))?;
     let only: Vec<String> = args.values("only").map(|name| name.display().to_string()).collect();
-    Ok(json!({ "runtimes": runtimes, "only": only, "jobs": jobs, "suite": suite, "output": output }))
+    Ok(json!({
+        "runtimes": runtimes, "only": only, "jobs": jobs, "limit": limit, "suite": suite, "output": output,
+    }))
+}
+
+/// The number that an option gives, from 1 to `most`.
+fn number(args: &Args, flag: &str, default: usize, most: usize) -> Result<usize> {
+    let Some(value) = args.value(flag) else { return Ok(default) };
+    let number =
+        value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| Error::Usage(format!("conformance: --{flag}: a number from 1 to {most} is needed")))
 }
 
 /// The runtime under test and its peers, by name.

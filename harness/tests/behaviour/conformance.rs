@@ -18,6 +18,7 @@ fn mistakes() {
     };
     fails(&["walk"], "conformance: \"run\" or \"differential\" can be done");
     fails(&["run", "--jobs", "0"], "conformance: --jobs: a number from 1 to 64 is needed");
+    fails(&["run", "--limit", "3601"], "conformance: --limit: a number from 1 to 3600 is needed");
     fails(&["run", "--runtime", "/nowhere"], "resolve /nowhere: no such file or directory");
     fails(&["run", "--peers"], "target/peers/crun: not there; `just peers` puts it there");
     let twice = ["run", "--runtime", "a=/bin/true", "--runtime", "a=/bin/true"];

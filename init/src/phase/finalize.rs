@@ -12,7 +12,7 @@ use crate::config::{Capabilities, Process};
 use crate::failure::{At, Fault, Op};
 use crate::path::{self, Buffer};
 use crate::phase::{parent, process as properties};
-use crate::sys::{self, shed};
+use crate::sys::{self, shed, tty};
 
 /// Makes the working directory where it is missing.
 pub fn working_directory<'a>(root: BorrowedFd<'_>, process: &Process<'a>) -> Result<(), Fault<'a>> {
@@ -27,11 +27,11 @@ pub fn working_directory<'a>(root: BorrowedFd<'_>, process: &Process<'a>) -> Res
 
 /// Everything from the bounding set to the final capabilities; `more` are kept on top of these until
 /// the filter is loaded ([`capabilities`] ends that).
-pub fn identity<'a>(process: &Process<'a>, more: u64) -> Result<(), Fault<'a>> {
+pub fn identity<'a>(root: BorrowedFd<'_>, process: &Process<'a>, more: u64) -> Result<(), Fault<'a>> {
     drop_bounding(process.capabilities.bounding)?;
     // Ids other than 0 would take the permitted set with them (capabilities(7)).
     rustix::thread::set_keep_capabilities(true).at(Op::Prctl, c"PR_SET_KEEPCAPS")?;
-    own_stdio(process)?;
+    own_stdio(root, process)?;
     let tried = rustix::process::chdir(process.cwd);
     if !process.keep_groups {
         sys::set_groups(process.groups).at(Op::Setgroups, c"")?;
@@ -69,20 +69,29 @@ fn drop_bounding(keep: u64) -> Result<(), Fault<'static>> {
 }
 
 /// Gives stdin, stdout and stderr to the process's user, who may want to reopen them through
-/// /dev/stdout. The null device is everybody's, and proved by type and number together.
-fn own_stdio(process: &Process<'_>) -> Result<(), Fault<'static>> {
-    if process.uid == 0 {
-        return Ok(());
-    }
+/// /dev/stdout. In place of the host's null device the process gets the container's: the mode of
+/// the host's would be its to change.
+fn own_stdio(root: BorrowedFd<'_>, process: &Process<'_>) -> Result<(), Fault<'static>> {
     for number in 0..3 {
         let stream = sys::descriptor(number);
         let found = match rustix::fs::fstat(stream) {
             Err(Errno::BADF) => continue,
             found => found.at(Op::Stat, c"stdio")?,
         };
-        let null = FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
-            && found.st_rdev == rustix::fs::makedev(1, 3);
-        if null || found.st_uid == process.uid {
+        if is_null(&found) {
+            match path::open_real(root, NULL, OFlags::RDWR) {
+                Ok(own) if rustix::fs::fstat(&own).is_ok_and(|own| is_null(&own)) => {
+                    tty::become_stream(&own, number).at(Op::Dup, NULL)?;
+                    shed(own);
+                }
+                Ok(_) => return Err(Fault::check(Op::VerifyInode, NULL)),
+                // A container without one, or one that its device policy denies, keeps the caller's.
+                Err(Errno::NOENT | Errno::ACCESS | Errno::PERM) => {}
+                Err(errno) => return Err(errno).at(Op::Open, NULL),
+            }
+            continue;
+        }
+        if process.uid == 0 || found.st_uid == process.uid {
             continue;
         }
         match rustix::fs::fchown(stream, Some(Uid::from_raw(process.uid)), None) {
@@ -92,6 +101,14 @@ fn own_stdio(process: &Process<'_>) -> Result<(), Fault<'static>> {
         }
     }
     Ok(())
+}
+
+const NULL: &CStr = c"/dev/null";
+
+/// Proved by type and number together.
+fn is_null(found: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
+        && found.st_rdev == rustix::fs::makedev(1, 3)
 }
 
 /// The working directory lies below the root: the kernel's own answer starts with a slash, and
