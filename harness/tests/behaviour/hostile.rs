@@ -27,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         trial("hostile::recorded_pids", Needs::Root, recorded_pids),
         trial("hostile::pid_file_is_a_fifo", Needs::Root, fifo_pid_file),
         trial("hostile::full_and_closed_outputs", Needs::Root, outputs),
+        trial("hostile::null_device_of_the_caller_stays_outside", Needs::Root, own_null),
     ]
 }
 
@@ -292,4 +293,27 @@ fn outputs() {
     in_shell(&fixture, &[], "$H features | true; $H state nobody 2>&-; echo $?").prints("1\n");
     in_shell(&fixture, &[], "$H run $ID <&- >&- 2>&-; echo $?").prints("0\n");
     fixture.assert_gone();
+}
+
+/// Whoever holds the host's null device may change its mode: the process gets the container's.
+fn own_null() {
+    const LOOK: &str = "busybox stat -Lc %d:%i /proc/self/fd/0 /dev/null";
+    let fixture = Fixture::script(&format!("{LOOK}; sleep 100"));
+    fixture.write();
+    let caller = fs::metadata("/dev/null").unwrap();
+    let caller = std::os::unix::fs::MetadataExt::dev(&caller);
+    let check = |output: &str| {
+        let seen: Vec<&str> = output.lines().collect();
+        assert!(matches!(seen[..], [stdin, null] if stdin == null), "{seen:?}");
+        assert!(!seen[0].starts_with(&format!("{caller}:")), "{seen:?}");
+    };
+    fixture.create();
+    fixture.verb("start").prints("");
+    check(&fixture.call(&["exec", &fixture.id, "sh", "-c", LOOK]).stdout);
+    fixture.call(&["delete", "--force", &fixture.id]).prints("");
+    let mut once = Fixture::script(LOOK);
+    check(&once.run().stdout);
+    // An ordinary user of the container gets the same.
+    once.config["process"]["user"] = json!({ "uid": 7, "gid": 7 });
+    check(&once.run().stdout);
 }
