@@ -44,8 +44,7 @@ pub fn freeze(directories: &[PathBuf], frozen: bool) -> Result<()> {
         // Version 1 may need to be told again while processes come and go.
         write(directory, file, value)?;
         let done = if unified {
-            let wanted = if frozen { "1" } else { "0" };
-            field(&read_short(directory, "cgroup.events")?, "frozen ").as_deref() == Some(wanted)
+            field(&read_short(directory, "cgroup.events")?, "frozen ").as_deref() == Some(value)
         } else {
             read_short(directory, file)?.trim() == value
         };

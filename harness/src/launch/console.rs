@@ -46,6 +46,12 @@ pub fn connect(path: &Path, option: &str) -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Hands a terminal's master to the socket that asked for it; without one it stays here.
+pub fn pass_on(socket: Option<&OwnedFd>, master: OwnedFd) -> Result<Option<OwnedFd>> {
+    let Some(socket) = socket else { return Ok(Some(master)) };
+    hand_over(socket, b"/dev/ptmx", &master, "to --console-socket").map(|()| None)
+}
+
 /// Hands a descriptor over, with a word that says what it is.
 pub fn hand_over(socket: &OwnedFd, word: &[u8], file: &OwnedFd, option: &str) -> Result<()> {
     init_core::sys::tty::send_with(socket, word, file).host("send", option)

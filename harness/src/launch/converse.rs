@@ -1,18 +1,16 @@
 //! The conversation with a standard init: what it does not depend on yet is done while it works.
 
-use std::path::{Path, PathBuf};
-
 use init_core::config::{
-    PROC_DONE, PROC_MAPPED, PROC_MAPS, PROC_MOUNTS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN, Rlimit,
+    PROC_DONE, PROC_MAPPED, PROC_MAPS, PROC_MOUNTS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN,
 };
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::Pid;
 
 use super::handshake::{Init, Step};
 use super::hooks::{self, World};
 use super::sources::Sources;
 use super::way::Way;
-use super::{Options, console, maps, network, rdt, schedule};
+use super::{Options, console, maps, network, settle};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
 use crate::plan::{Kind, Plan};
@@ -111,10 +109,7 @@ impl Talk<'_, '_> {
                 self.init.send_with(PROC_MOUNTS, trees)
             }
             ("procConsole", Some(master)) if terminal => {
-                match &self.console {
-                    Some(socket) => console::hand_over(socket, b"/dev/ptmx", &master, "to --console-socket")?,
-                    None => self.master = Some(master),
-                }
+                self.master = console::pass_on(self.console.as_ref(), master)?;
                 Ok(())
             }
             ("procHooks", _) if self.plan.hooks.at_create() => {
@@ -130,25 +125,34 @@ impl Talk<'_, '_> {
     /// The hooks of `create`, in the specification's order.
     fn run_hooks(&self, state: &State) -> Result<()> {
         let hooks = &self.plan.hooks;
-        let list = |hooks: &Option<Vec<crate::spec::Hook>>| hooks.clone().unwrap_or_default();
-        hooks::run("prestart", &list(&hooks.prestart), state, "created", World::Runtime)?;
-        hooks::run("createRuntime", &list(&hooks.create_runtime), state, "creating", World::Runtime)?;
+        hooks::run(
+            "prestart",
+            hooks.prestart.as_deref().unwrap_or_default(),
+            state,
+            "created",
+            World::Runtime,
+        )?;
+        hooks::run(
+            "createRuntime",
+            hooks.create_runtime.as_deref().unwrap_or_default(),
+            state,
+            "creating",
+            World::Runtime,
+        )?;
         let Some(pidfd) = self.init.pidfd.as_ref() else { return Ok(()) };
         let world = World::Container { pidfd, kinds: self.plan.namespaces.flags() };
-        hooks::run("createContainer", &list(&hooks.create_container), state, "creating", world)
+        hooks::run(
+            "createContainer",
+            hooks.create_container.as_deref().unwrap_or_default(),
+            state,
+            "creating",
+            world,
+        )
     }
 
-    /// Where init goes on as another process, finds that one, and reaps the one before.
+    /// The state has the pid of the process that init goes on as.
     fn follow(&mut self, state: &mut State) -> Result<()> {
-        let pid = self.init.page.pid() as i32;
-        if pid == 0 || pid == state.pid {
-            return Ok(());
-        }
-        let next = adopted(pid)?;
-        if let Some(first) = self.init.pidfd.replace(next) {
-            reap(&first)?;
-        }
-        state.pid = pid;
+        state.pid = settle::follow(&mut self.init, state.pid)?;
         Ok(())
     }
 
@@ -156,24 +160,12 @@ impl Talk<'_, '_> {
     /// still finds everything.
     fn settle(&self, state: &mut State) -> Result<()> {
         if let Some(planned) = &self.plan.process {
-            raise_limits(planned.process.rlimits, state.pid)?;
-            schedule::apply(&planned.schedule, state.pid)?;
-        }
-        if let Some(made) = &state.rdt {
-            rdt::enter(made, state.pid)?;
+            settle::tune(&planned.process, &planned.schedule, state.rdt.as_ref(), state.pid)?;
         }
         state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
         self.directory.store(state, false)?;
-        if let Some(path) = &self.options.pidfd_socket
-            && let Some(pidfd) = self.init.pidfd.as_ref()
-        {
-            let socket = console::connect(path, "--pidfd-socket")?;
-            console::hand_over(&socket, b"pidfd", pidfd, "to --pidfd-socket")?;
-        }
-        match &self.options.pid_file {
-            Some(file) => write_pid_file(file, state.pid),
-            None => Ok(()),
-        }
+        let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
+        settle::tell(socket, file, self.init.pidfd.as_ref(), state.pid)
     }
 
     /// Back to the harness's own network namespace: init has joined the other one by now.
@@ -201,54 +193,8 @@ impl Talk<'_, '_> {
     }
 }
 
-/// A process that init has made in its place: it must be a child of the harness.
-pub fn adopted(pid: i32) -> Result<OwnedFd> {
-    let stranger = || Error::Protocol(format!("process {pid} is no child of this one"));
-    let handle = Pid::from_raw(pid).ok_or_else(stranger)?;
-    let handle = rustix::process::pidfd_open(handle, PidfdFlags::empty()).host("pidfd_open", pid)?;
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    match rustix::process::waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(&handle)), options) {
-        Err(rustix::io::Errno::CHILD) => Err(stranger()),
-        waited => waited.host("waitid", pid).map(|_| handle),
-    }
-}
-
-/// Takes the status of the process before, which has nothing more to say.
-pub fn reap(process: &OwnedFd) -> Result<()> {
-    let target = WaitId::PidFd(rustix::fd::AsFd::as_fd(process));
-    rustix::process::waitid(target, WaitIdOptions::EXITED).host("waitid", "init").map(drop)
-}
-
 /// Loads and attaches the device policy.
 fn attach_devices(cgroup: &OwnedFd, program: &[u8]) -> Result<()> {
     let program = sys::load_device_program(program).host("load", "device program")?;
     sys::attach_device_program(cgroup, &program).host("attach", "device program")
-}
-
-/// Only the harness may raise a hard limit; init sets the exact values after the gate.
-pub fn raise_limits(limits: &[Rlimit], pid: i32) -> Result<()> {
-    for limit in limits {
-        let (soft, hard) = sys::limit(0, limit.resource).host("getrlimit", limit.resource)?;
-        if limit.hard > hard {
-            sys::set_limit(pid, limit.resource, soft, limit.hard)
-                .host("setrlimit", format_args!("of a hard limit of {}", limit.hard))?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes a bare number, as conmon reads it: a new file, then renamed, so that a link or a fifo of
-/// that name is replaced, not followed.
-pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
-    use rustix::fs::{CWD, Mode, OFlags};
-    let mut name = path.as_os_str().to_os_string();
-    name.push(format!(".{pid}"));
-    let new = PathBuf::from(name);
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o644)).host("create", new.display())?;
-    let written = rustix::io::write(&file, pid.to_string().as_bytes())
-        .and_then(|_| rustix::fs::renameat(CWD, &new, CWD, path));
-    written.host("write", path.display()).inspect_err(|_| {
-        let _nothing_left = rustix::fs::unlink(&new);
-    })
 }

@@ -1,6 +1,6 @@
 //! One more process in a container that exists: the sealed init joins it and becomes the process.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use init_core::config::{InitConfig, Labels, PROC_DONE, PROC_READY, PROC_RUN, Process, Terminal};
 use init_core::sys::arena::Arena;
@@ -10,10 +10,10 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{PidfdFlags, Signal};
 
-use super::converse::{adopted, raise_limits, reap, write_pid_file};
 use super::listener::Connection;
+use super::settle::{self, reap};
 use super::way::{Late, Way};
-use super::{child, console, handshake, image, labels, rdt, schedule};
+use super::{child, console, handshake, image, labels, schedule};
 use crate::cgroup::{self, Entry};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Planned, Schedule};
@@ -263,22 +263,14 @@ impl Talk<'_> {
         loop {
             let step = self.init.next()?;
             match (step.name.as_bytes(), step.file) {
-                (b"procConsole", Some(master)) if self.order.terminal.open => match &self.socket {
-                    Some(socket) => console::hand_over(socket, b"/dev/ptmx", &master, "to --console-socket")?,
-                    None => self.master = Some(master),
-                },
+                (b"procConsole", Some(master)) if self.order.terminal.open => {
+                    self.master = console::pass_on(self.socket.as_ref(), master)?;
+                }
                 (name, _) if name == PROC_READY.to_bytes() => break,
                 _ => return Err(Error::Protocol(format!("{:?}, which nobody has asked for", step.name))),
             }
         }
-        let pid = self.init.page.pid() as i32;
-        if pid != 0 {
-            let next = adopted(pid)?;
-            if let Some(first) = self.init.pidfd.replace(next) {
-                reap(&first)?;
-            }
-            self.pid = pid;
-        }
+        self.pid = settle::follow(&mut self.init, self.pid)?;
         let settled = self.settle();
         self.init.checked(settled)?;
         self.init.send(PROC_RUN)?;
@@ -294,25 +286,13 @@ impl Talk<'_> {
 
     /// What is set from outside, and what others are told.
     fn settle(&self) -> Result<()> {
-        raise_limits(self.order.process.rlimits, self.pid)?;
-        schedule::apply(self.order.schedule, self.pid)?;
+        settle::tune(&self.order.process, self.order.schedule, self.state.rdt.as_ref(), self.pid)?;
         if let [_, Some(last)] = &self.options.affinity {
             let pid = rustix::process::Pid::from_raw(self.pid);
             schedule::affinity(pid, last, "/process/execCPUAffinity/final")?;
         }
-        if let Some(made) = &self.state.rdt {
-            rdt::enter(made, self.pid)?;
-        }
-        if let Some(path) = &self.options.pidfd_socket
-            && let Some(process) = self.init.pidfd.as_ref()
-        {
-            let socket = console::connect(path, "--pidfd-socket")?;
-            console::hand_over(&socket, b"pidfd", process, "to --pidfd-socket")?;
-        }
-        match &self.options.pid_file {
-            Some(file) => write_pid_file(Path::new(file), self.pid),
-            None => Ok(()),
-        }
+        let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
+        settle::tell(socket, file, self.init.pidfd.as_ref(), self.pid)
     }
 }
 

@@ -19,22 +19,14 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::image;
 use crate::error::{Context, Error, Failure, Result, lossy};
+use crate::plan::WireBuffer;
 
 /// Longest that init may be silent.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A buffer that grows.
-struct Buffer(Vec<u8>);
-
-impl Sink for Buffer {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
-
 /// Encodes a frame.
 fn frame(kind: Kind, body: &impl Value) -> Vec<u8> {
-    let mut buffer = Buffer(Vec::with_capacity(if kind == Kind::Config { 8 * 1024 } else { 128 }));
+    let mut buffer = WireBuffer(Vec::with_capacity(if kind == Kind::Config { 8 * 1024 } else { 128 }));
     buffer.put(&[0; HEADER_LENGTH]);
     body.write(&mut buffer);
     let length = (buffer.0.len() - HEADER_LENGTH) as u32;
@@ -320,7 +312,9 @@ impl Init<'_> {
         let status = rustix::process::waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         let how = match status {
             Ok(Some(status)) => match (status.terminating_signal(), status.exit_status()) {
-                (Some(signal), _) if signal == Signal::KILL.as_raw() && self.out_of_memory() => {
+                (Some(signal), _)
+                    if signal == Signal::KILL.as_raw() && crate::cgroup::oom_kills(self.cgroups) > 0 =>
+                {
                     "was killed for lack of memory (OOM)".into()
                 }
                 (Some(signal), _) => format!("was killed by {}", crate::signal::name(signal)),
@@ -331,15 +325,5 @@ impl Init<'_> {
             _ => "closed its connection".into(),
         };
         Error::Died { phase: self.page.phase(), how }
-    }
-
-    fn out_of_memory(&self) -> bool {
-        let counted = |file: PathBuf| {
-            let text = std::fs::read_to_string(file).unwrap_or_default();
-            text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count != "0"))
-        };
-        self.cgroups
-            .iter()
-            .any(|cgroup| counted(cgroup.join("memory.events")) || counted(cgroup.join("memory.oom_control")))
     }
 }

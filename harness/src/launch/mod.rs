@@ -20,6 +20,7 @@ mod network;
 pub mod notify;
 pub mod rdt;
 mod schedule;
+mod settle;
 mod sources;
 pub mod start;
 pub mod template;
@@ -189,11 +190,12 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         directory.store(&state, false)?;
         return rollback.finish(state, page, None, vec![page_file]);
     }
-    if let Some(filter) = &plan.filter {
-        directory.store_filter(&filter.section())?;
+    let filter = plan.filter.as_ref().map(Filter::section);
+    if let Some(section) = &filter {
+        directory.store_filter(section)?;
     }
     let way = Way::choose(&store, &plan, &joined, sources.privileged)?;
-    let work = Work { plan: &plan, sources, joined, way, devices, console, page_file, page };
+    let work = Work { plan: &plan, filter, sources, joined, way, devices, console, page_file, page };
     let poststop = plan.hooks.poststop.clone().unwrap_or_default();
     let told = state.clone();
     // A container that comes to nothing has ended as well (runtime.md, "Lifecycle").
@@ -244,6 +246,7 @@ fn make_cgroup(
 /// What a container is made from.
 struct Work<'w> {
     plan: &'w Plan<'w>,
+    filter: Option<Vec<u8>>,
     sources: sources::Sources<'w>,
     joined: Vec<(OwnedFd, Kind)>,
     way: Way,
@@ -260,7 +263,7 @@ fn start_init(
     mut rollback: Rollback,
     options: &Options,
 ) -> Result<Container> {
-    let Work { plan, mut sources, joined, way, devices, console, page_file, page } = work;
+    let Work { plan, filter, mut sources, joined, way, devices, console, page_file, page } = work;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
@@ -277,10 +280,7 @@ fn start_init(
         namespaces: way.namespaces(),
         mounts: &sources.mounts,
     });
-    let sections = handshake::Sections {
-        filter: plan.filter.as_ref().map(Filter::section),
-        netlink: plan.network.requests(&devices.addresses),
-    };
+    let sections = handshake::Sections { filter, netlink: plan.network.requests(&devices.addresses) };
     // The configuration is in the socket before init exists, so init never waits for it.
     let large = handshake::send_config(&ours, &config, &sections)?;
     let directory = rollback.directory.as_ref().ok_or_else(nothing)?;

@@ -306,15 +306,19 @@ fn filter(
     Ok(Some(filter))
 }
 
+/// A sink that grows.
+#[derive(Default)]
+pub struct WireBuffer(pub Vec<u8>);
+
+impl init_core::wire::Sink for WireBuffer {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
 /// A value as it crosses the wire.
 fn wire_text(value: &impl init_core::wire::Value) -> String {
-    struct Text(Vec<u8>);
-    impl init_core::wire::Sink for Text {
-        fn put(&mut self, bytes: &[u8]) {
-            self.0.extend_from_slice(bytes);
-        }
-    }
-    let mut text = Text(Vec::new());
+    let mut text = WireBuffer::default();
     value.write(&mut text);
     String::from_utf8(text.0).unwrap_or_default()
 }
