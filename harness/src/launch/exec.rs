@@ -279,6 +279,7 @@ impl Talk<'_> {
             && let Some(process) = self.init.pidfd.as_ref()
         {
             connection.serve(self.init.page, process, self.pid, self.state, Status::Running.name())?;
+            connection.await_answer(&self.init.socket)?;
         }
         self.init.expect_end()?;
         executed(self.init.page)

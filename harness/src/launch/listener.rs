@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use init_core::sys::page::Page;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::OwnedFd;
 use rustix::process::PidfdGetfdFlags;
 use serde_json::json;
@@ -13,7 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::seccomp::Listener;
 use crate::state::State;
 
-/// Longest that init may take from the gate to its filter.
+/// Longest that init may take from the gate to its filter, and a listener to answer its execve.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How often to look: init may make no call that would wake anybody.
 const INTERVAL: Duration = Duration::from_micros(20);
@@ -29,6 +30,19 @@ impl<'l> Connection<'l> {
     pub fn open(listener: &'l Listener) -> Result<Self> {
         let socket = console::connect(std::path::Path::new(&listener.path), "/linux/seccomp/listenerPath")?;
         Ok(Self { socket, listener })
+    }
+
+    /// Whoever listens may have to allow the very execve: waits for `end`, which shows it.
+    pub fn await_answer(&self, end: &OwnedFd) -> Result<()> {
+        let mut poll = [PollFd::new(end, PollFlags::IN)];
+        let limit = Timespec { tv_sec: DEADLINE.as_secs() as i64, tv_nsec: 0 };
+        match rustix::event::poll(&mut poll, Some(&limit)).host("poll", "for the execve")? {
+            0 => Err(Error::config(
+                "/linux/seccomp/listenerPath",
+                format!("{}: execve is not answered within {} s", self.listener.path, DEADLINE.as_secs()),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until init has loaded its filter, takes the listener from it, lets it go on, and hands
@@ -57,8 +71,7 @@ fn offered(page: &Page, process: &OwnedFd) -> Result<u32> {
         if let Some(number) = page.offered() {
             return Ok(number);
         }
-        let gone =
-            crate::process::wait_gone(process, Some(rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        let gone = crate::process::wait_gone(process, Some(Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         if gone || start.elapsed() > DEADLINE {
             return Err(Error::State("init has loaded no seccomp filter".into()));
         }

@@ -144,7 +144,9 @@ fn pass(
             return Err(Error::Protocol("too much in exec.fifo".into()));
         }
         if let Some(connection) = connection.filter(|_| frame == b"0") {
-            served = connection.serve(directory.page()?, process, state.pid, state, "running");
+            served = connection
+                .serve(directory.page()?, process, state.pid, state, "running")
+                .and_then(|()| connection.await_answer(gate));
             if served.is_err() && rustix::process::pidfd_send_signal(process, Signal::KILL).is_err() {
                 break;
             }

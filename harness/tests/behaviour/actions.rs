@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial("actions::notify_in_exec", Needs::Root, notify_in_exec),
         trial("actions::supervisor_that_goes", Needs::Root, gone),
         trial("actions::listener_that_never_accepts", Needs::Root, deaf),
+        trial("actions::listener_that_never_answers", Needs::Root, mute),
     ]
 }
 
@@ -264,5 +265,18 @@ fn deaf() {
     fixture.config["linux"]["seccomp"]["listenerPath"] = json!(path);
     let line = format!("/linux/seccomp/listenerPath: {}: nobody accepts within 10 s", path.display());
     fixture.run().fails_with(&line);
+    fixture.assert_gone();
+}
+
+/// A listener with room in its queue, which never answers for the execve.
+fn mute() {
+    let mut fixture = with(on_mkdir(json!({ "action": "SCMP_ACT_NOTIFY" })), "true");
+    let path = fixture.path().join("listener");
+    let _listens = UnixListener::bind(&path).unwrap();
+    let seccomp = &mut fixture.config["linux"]["seccomp"];
+    seccomp["syscalls"][0]["names"] = json!(["execve"]);
+    seccomp["listenerPath"] = json!(path);
+    let line = format!("/linux/seccomp/listenerPath: {}: execve is not answered within 10 s", path.display());
+    fixture.run().fails_with(&format!("config.json: {line}"));
     fixture.assert_gone();
 }
