@@ -240,17 +240,28 @@ impl Directory {
 
     /// Writes the state: the first one in place, later ones as a new file renamed over it.
     pub fn store(&self, state: &State, first: bool) -> Result<()> {
+        self.write(state, if first { STATE } else { NEW })?;
+        if first { Ok(()) } else { self.publish() }
+    }
+
+    /// Writes the state that `publish` puts in force.
+    pub fn prepare(&self, state: &State) -> Result<()> {
+        self.write(state, NEW)
+    }
+
+    /// Puts the new state in the place of the one before.
+    pub fn publish(&self) -> Result<()> {
+        let place = self.path.join(NEW);
+        rustix::fs::renameat(&self.handle, NEW, &self.handle, STATE).host("rename", place.display())
+    }
+
+    fn write(&self, state: &State, name: &str) -> Result<()> {
         let text = serde_json::to_vec(state).map_err(|error| Error::file(&self.path, error.to_string()))?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let name = if first { STATE } else { NEW };
         let place = self.path.join(name);
         let file = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o600))
             .host("create", place.display())?;
-        std::fs::File::from(file).write_all(&text).host("write", place.display())?;
-        if first {
-            return Ok(());
-        }
-        rustix::fs::renameat(&self.handle, NEW, &self.handle, STATE).host("rename", place.display())
+        std::fs::File::from(file).write_all(&text).host("write", place.display())
     }
 
     /// Keeps the seccomp filter for `exec`: a bundle may change, a container's filter does not.

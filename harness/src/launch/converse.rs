@@ -65,6 +65,12 @@ impl Talk<'_, '_> {
         {
             attach_devices(directory, &program)?;
         }
+        // Where no other process takes its place, init's state is known while it is still at work.
+        let known = self.way.late.is_none();
+        if known {
+            let prepared = self.prepare(state);
+            self.init.checked(prepared)?;
+        }
         loop {
             let step = self.init.next()?;
             if step.name.as_bytes() == PROC_READY.to_bytes() {
@@ -75,7 +81,7 @@ impl Talk<'_, '_> {
         }
         self.follow(state)?;
         self.go_home()?;
-        let settled = self.settle(state);
+        let settled = if known { Ok(()) } else { self.prepare(state) }.and_then(|()| self.settle(state));
         self.init.checked(settled)?;
         self.init.send(PROC_RUN)?;
         // Success is this frame, never the end of the connection.
@@ -156,14 +162,19 @@ impl Talk<'_, '_> {
         Ok(())
     }
 
+    /// The state, up to putting it in force.
+    fn prepare(&self, state: &mut State) -> Result<()> {
+        state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
+        self.directory.prepare(state)
+    }
+
     /// What is set from outside, and the state before the process may go on: killed here, `delete`
     /// still finds everything.
-    fn settle(&self, state: &mut State) -> Result<()> {
+    fn settle(&self, state: &State) -> Result<()> {
         if let Some(planned) = &self.plan.process {
             settle::tune(&planned.process, &planned.schedule, state.rdt.as_ref(), state.pid)?;
         }
-        state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
-        self.directory.store(state, false)?;
+        self.directory.publish()?;
         let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
         settle::tell(socket, file, self.init.pidfd.as_ref(), state.pid)
     }

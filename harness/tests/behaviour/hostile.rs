@@ -250,6 +250,8 @@ fn recorded_pids() {
     let pid = fixture.create();
     let file = fixture.root().join(&fixture.id).join("state.json");
     let whole = fs::read_to_string(&file).unwrap();
+    // Start times count in ticks of a hundredth of a second (proc(5)).
+    std::thread::sleep(std::time::Duration::from_millis(50));
     let mut victim = Command::new("sleep").arg("60").spawn().unwrap();
     let state: Value = serde_json::from_str(&whole).unwrap();
     // Another process's number: its start time gives it away.
