@@ -282,7 +282,12 @@ pub const VERBS: &[Verb] = &[
         own: ALL,
         about: "compile, check and explain seccomp profiles",
         flags: &[
-            option("arch", None, "ARCH", "x86_64, aarch64 or riscv64 (default: this machine's)"),
+            option(
+                "arch",
+                None,
+                "ARCH",
+                "x86_64, x86, x32, aarch64, arm or riscv64 (default: this machine's)",
+            ),
             option("caps", None, "NAMES", "capabilities of the container, for profiles of engines"),
             option("kernel", None, "VERSION", "oldest kernel, for profiles of engines (default: 5.12)"),
             option("output", Some('o'), "FILE", "compile: where the filter goes"),

@@ -50,7 +50,7 @@ fn target(args: &Args) -> Result<Target> {
                     name.display().to_string()
                 ))
             };
-            let found = Arch::find(&name.to_string_lossy()).filter(|arch| arch.is_wide());
+            let found = Arch::find(&name.to_string_lossy());
             found.ok_or_else(unknown)?
         }
     };

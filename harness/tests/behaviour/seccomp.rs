@@ -183,6 +183,13 @@ fn tools() {
     assert_eq!(first, second);
     assert_eq!(&first[..6], b"BPFi\x01\0");
     assert_eq!(&first[8..12], 0xc000_00b7_u32.to_le_bytes());
+    // AUDIT_ARCH_* of linux/audit.h; x32 has none of its own.
+    for (arch, audit) in [("x86", 0x4000_0003_u32), ("x32", 0xc000_003e), ("arm", 0x4000_0028)] {
+        let name = blob.to_str().unwrap();
+        // Which names an architecture lacks, and is warned of, is another matter.
+        assert_eq!(fixture.call(&["seccomp", "compile", "--arch", arch, profile, "-o", name]).code, Some(0));
+        assert_eq!(&std::fs::read(&blob).unwrap()[8..12], audit.to_le_bytes(), "{arch}");
+    }
     let listing = fixture.call(&["seccomp", "dis", profile]).stdout;
     assert!(listing.starts_with("    0  load architecture\n    1  if == 0xc000003e"), "{listing}");
     fixture
