@@ -151,7 +151,17 @@ fn status() -> Map<String, Value> {
     let lines = text.lines().filter_map(|line| line.split_once(':'));
     let chosen = lines.filter(|(name, _)| STATUS.contains(name));
     let words = |value: &str| value.split_whitespace().collect::<Vec<_>>().join(" ");
-    chosen.map(|(name, value)| (name.to_owned(), words(value).into())).collect()
+    let told = |name: &str, value: &str| {
+        if name == "SigIgn" { ignored(value).unwrap_or_default() } else { words(value) }
+    };
+    chosen.map(|(name, value)| (name.to_owned(), told(name, value).into())).collect()
+}
+
+/// Signals that are ignored, without 32 and 33: these are the C library's, and inherited from
+/// whatever started the runtime.
+fn ignored(mask: &str) -> Option<String> {
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    Some(format!("{:016x}", mask & !(0b11 << 31)))
 }
 
 /// Whether it leads, and is the first of its pid namespace; other numbers say nothing.
