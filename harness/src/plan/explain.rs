@@ -294,7 +294,7 @@ fn index(paths: &Paths<'_>, path: &CStr) -> usize {
     place.and_then(|place| paths.places.get(place)).copied().unwrap_or_default()
 }
 
-/// A key as config.json has it, escaped for a JSON pointer (RFC 6901).
+/// A kernel parameter as config.json names it: with dots, so that a JSON pointer needs no escape.
 fn dotted(key: &CStr) -> String {
     lossy(key).replace('/', ".")
 }

@@ -4,9 +4,6 @@ use crate::cli::{Args, Global};
 use crate::doctor::{self, Severity};
 use crate::error::Result;
 
-/// Exit status where something is missing without which no container starts.
-const NO: u8 = 3;
-
 /// Prints a line for each feature, or with `--json` a list.
 pub fn run(_: &Global, args: &Args) -> Result<u8> {
     let findings = doctor::examine()?;
@@ -26,5 +23,5 @@ pub fn run(_: &Global, args: &Args) -> Result<u8> {
         super::print(&text)?;
     }
     let missing = findings.iter().any(|one| !one.works && one.severity == Severity::Required);
-    Ok(if missing { NO } else { 0 })
+    Ok(if missing { super::NO } else { 0 })
 }

@@ -34,6 +34,9 @@ use crate::error::{Context, Error, Result};
 use crate::plan::{Extra, Wishes};
 use crate::state::{State, Status};
 
+/// Exit status of a question whose answer is no: `seccomp check`, `seccomp explain`, `doctor`.
+const NO: u8 = 3;
+
 /// What the options of create, run and exec say beyond the configuration.
 fn wishes(args: &Args) -> Result<Wishes> {
     let preserve = match args.value("preserve-fds") {

@@ -10,9 +10,6 @@ use crate::seccomp::engine::{self, Target};
 use crate::seccomp::machine::{self, Call};
 use crate::seccomp::{Arch, Filter, action, find_number, text};
 
-/// Exit status of `check` and `explain` where the answer is no.
-const NO: u8 = 3;
-
 /// Carries out one of the tools.
 pub fn run(_: &Global, args: &Args) -> Result<u8> {
     let tool = args.text(0)?.unwrap_or_default();
@@ -102,7 +99,7 @@ fn check(args: &Args, filter: &Filter, path: &str) -> Result<u8> {
         let lines: String = lints.iter().map(|lint| format!("{path}: {lint}\n")).collect();
         super::print(&lines)?;
     }
-    Ok(if lints.is_empty() { 0 } else { NO })
+    Ok(if lints.is_empty() { 0 } else { super::NO })
 }
 
 /// The verdict on a call, and what decides it. Without arguments each is taken as 0.
@@ -155,5 +152,5 @@ fn explain(args: &Args, filter: &Filter) -> Result<u8> {
         ))?;
     }
     let allowed = matches!(verdict & action::MASK, action::ALLOW | action::LOG);
-    Ok(if allowed { 0 } else { NO })
+    Ok(if allowed { 0 } else { super::NO })
 }
