@@ -29,8 +29,11 @@ pub struct State {
     pub oci_version: String,
     /// Id.
     pub id: String,
-    /// Process; 0 while the container is being created.
+    /// Process; 0 until there is one.
     pub pid: i32,
+    /// Whether `create` is still at work on it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub creating: bool,
     /// Start time of the process in clock ticks since boot (proc(5), /proc/PID/stat, field 22).
     pub start_time: u64,
     /// Absolute path of the bundle.
@@ -326,6 +329,9 @@ impl Directory {
         }
         if start_time(state.pid) != Some(state.start_time) {
             return Status::Stopped;
+        }
+        if state.creating {
+            return Status::Creating;
         }
         let there = |name| rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
         if there(FIFO) || state.hooks.is_some() && there(RESERVED) {

@@ -188,7 +188,7 @@ fn prepare<'a>(
     process::domains(plan)?;
     process::no_new_privs(plan)?;
 
-    // All that needs the harness is done: it raises hard limits and stores the state.
+    // All that needs the harness is done: it raises hard limits, and knows whom to kill.
     init.enter(Phase::Ready);
     ready::send(socket, PROC_READY)?;
     ready::wait(socket, PROC_RUN)?;

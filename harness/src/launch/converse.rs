@@ -65,11 +65,16 @@ impl Talk<'_, '_> {
         {
             attach_devices(directory, &program)?;
         }
-        // Where no other process takes its place, init's state is known while it is still at work.
+        // Where no other process takes its place, init is known while it is still at work; and where
+        // it asks for nothing in between, it is told to run before it says that it is ready.
         let known = self.way.late.is_none();
+        let ahead = known && !self.is_asked();
         if known {
-            let prepared = self.prepare(state);
-            self.init.checked(prepared)?;
+            let settled = self.record(state).and_then(|()| if ahead { self.tune(state) } else { Ok(()) });
+            self.init.checked(settled)?;
+        }
+        if ahead {
+            self.init.send(PROC_RUN)?;
         }
         loop {
             let step = self.init.next()?;
@@ -81,11 +86,22 @@ impl Talk<'_, '_> {
         }
         self.follow(state)?;
         self.go_home()?;
-        let settled = if known { Ok(()) } else { self.prepare(state) }.and_then(|()| self.settle(state));
-        self.init.checked(settled)?;
-        self.init.send(PROC_RUN)?;
+        if !ahead {
+            let settled = if known { Ok(()) } else { self.record(state) }.and_then(|()| self.tune(state));
+            self.init.checked(settled)?;
+            self.init.send(PROC_RUN)?;
+        }
         // Success is this frame, never the end of the connection.
-        self.init.expect(PROC_DONE)
+        self.init.expect(PROC_DONE)?;
+        let told = self.finish(state);
+        self.init.checked(told)
+    }
+
+    /// Whether the plan has a question of init's that waits for an answer.
+    fn is_asked(&self) -> bool {
+        self.plan.hooks.at_create()
+            || self.sources.is_asked()
+            || !self.plan.network.devices.is_empty() && !self.way.join_network
     }
 
     fn write_maps(&self, pid: i32) -> Result<()> {
@@ -162,18 +178,24 @@ impl Talk<'_, '_> {
         Ok(())
     }
 
-    /// The state, up to putting it in force.
-    fn prepare(&self, state: &mut State) -> Result<()> {
+    /// The process, before init may outlive the harness: killed from here on, `delete` still finds
+    /// everything. Then the state, up to putting it in force.
+    fn record(&self, state: &mut State) -> Result<()> {
         state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
+        self.directory.store(state, false)?;
+        state.creating = false;
         self.directory.prepare(state)
     }
 
-    /// What is set from outside, and the state before the process may go on: killed here, `delete`
-    /// still finds everything.
-    fn settle(&self, state: &State) -> Result<()> {
-        if let Some(planned) = &self.plan.process {
-            settle::tune(&planned.process, &planned.schedule, state.rdt.as_ref(), state.pid)?;
-        }
+    /// What is set from outside.
+    fn tune(&self, state: &State) -> Result<()> {
+        self.plan.process.as_ref().map_or(Ok(()), |planned| {
+            settle::tune(&planned.process, &planned.schedule, state.rdt.as_ref(), state.pid)
+        })
+    }
+
+    /// The container is created, for everybody to see.
+    fn finish(&self, state: &State) -> Result<()> {
         self.directory.publish()?;
         let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
         settle::tell(socket, file, self.init.pidfd.as_ref(), state.pid)

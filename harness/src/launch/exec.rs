@@ -192,8 +192,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
             page,
             pidfd: &mut process,
             cgroups: &state.cgroups,
-            file: None,
-            ahead: Vec::new(),
+            mail: handshake::Mail::default(),
         },
         state,
         order,
@@ -260,6 +259,12 @@ struct Talk<'t> {
 
 impl Talk<'_> {
     fn run(&mut self, connection: Option<&Connection<'_>>) -> Result<()> {
+        // Ahead where nothing has to be set from outside: init then goes on without waiting.
+        let ahead = settle::is_tuned(&self.order.process, self.order.schedule, self.state.rdt.as_ref())?
+            && matches!(self.options.affinity, [_, None]);
+        if ahead {
+            self.init.send(PROC_RUN)?;
+        }
         loop {
             let step = self.init.next()?;
             match (step.name.as_bytes(), step.file) {
@@ -273,7 +278,9 @@ impl Talk<'_> {
         self.pid = settle::follow(&mut self.init, self.pid)?;
         let settled = self.settle();
         self.init.checked(settled)?;
-        self.init.send(PROC_RUN)?;
+        if !ahead {
+            self.init.send(PROC_RUN)?;
+        }
         self.init.expect(PROC_DONE)?;
         if let Some(connection) = connection
             && let Some(process) = self.init.pidfd.as_ref()

@@ -2,6 +2,7 @@
 //! of a stranger: bounded, and awaited with a deadline.
 
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,11 +113,16 @@ pub struct Step {
     pub file: Option<OwnedFd>,
 }
 
+/// Memory to decode a frame of init's in. Not on the stack, of which init inherits the limit.
+type Scratch = [MaybeUninit<u8>; 8 * 1024];
+
+fn scratch() -> Box<Scratch> {
+    Box::new([MaybeUninit::uninit(); 8 * 1024])
+}
+
 /// Decodes the body of a frame that init sent.
-fn decode(kind: Kind, body: &[u8]) -> Result<Message> {
-    // Not on the stack, of which init inherits the limit.
-    let mut memory = vec![std::mem::MaybeUninit::uninit(); 8 * 1024];
-    let arena = Arena::new(&mut memory);
+fn decode(kind: Kind, body: &[u8], memory: &mut Scratch) -> Result<Message> {
+    let arena = Arena::new(memory);
     let bad =
         |bad: wire::Malformed| Error::Protocol(format!("{:?} at byte {} of a frame", bad.reason, bad.offset));
     match kind {
@@ -142,7 +148,7 @@ pub fn failure(frame: &[u8]) -> Result<Failure> {
     let (header, body) =
         frame.split_first_chunk().ok_or_else(|| Error::Protocol("a truncated frame in exec.fifo".into()))?;
     let header = Header::decode(*header).map_err(|bad| Error::Protocol(format!("{bad:?} in exec.fifo")))?;
-    match decode(header.kind, body.get(..header.length as usize).unwrap_or(body))? {
+    match decode(header.kind, body.get(..header.length as usize).unwrap_or(body), &mut scratch())? {
         Message::Error(failure) => Ok(failure),
         Message::Sync(step) => Err(Error::Protocol(format!("{step} in exec.fifo"))),
     }
@@ -158,10 +164,24 @@ pub struct Init<'i> {
     pub pidfd: &'i mut Option<OwnedFd>,
     /// Its cgroups, to tell an OOM kill.
     pub cgroups: &'i [PathBuf],
+    /// What has come from it.
+    pub mail: Mail,
+}
+
+/// What has come from init.
+pub struct Mail {
     /// A descriptor that came with the last frame.
-    pub file: Option<OwnedFd>,
-    /// What has come of the next frame.
-    pub ahead: Vec<u8>,
+    file: Option<OwnedFd>,
+    /// Room for one frame, and how much of it is filled.
+    buffer: Vec<u8>,
+    filled: usize,
+    scratch: Box<Scratch>,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self { file: None, buffer: vec![0; HEADER_LENGTH + MAX_MESSAGE], filled: 0, scratch: scratch() }
+    }
 }
 
 /// recvmsg(2) with room for one descriptor.
@@ -223,13 +243,13 @@ impl Init<'_> {
     fn is_readable(&self) -> bool {
         let mut poll = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        !self.ahead.is_empty() || matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(1..))
+        self.mail.filled > 0 || matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(1..))
     }
 
     /// Waits for any step of init.
     pub fn next(&mut self) -> Result<Step> {
         match self.receive()? {
-            Message::Sync(name) => Ok(Step { name, file: self.file.take() }),
+            Message::Sync(name) => Ok(Step { name, file: self.mail.file.take() }),
             Message::Error(failure) => Err(Error::Init(failure)),
         }
     }
@@ -244,18 +264,18 @@ impl Init<'_> {
 
     /// Waits for the end of the connection, which is init's execve.
     pub fn expect_end(&mut self) -> Result<()> {
-        let mut byte = [0];
-        while self.ahead.is_empty() {
-            match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
+        if self.mail.filled == 0 {
+            let mut byte = [0];
+            let peeked =
+                rustix::io::retry_on_intr(|| rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK));
+            match peeked {
                 // At its execve; from there on how it ends is seen when it is waited for.
                 Ok((0, _)) | Err(Errno::CONNRESET) if self.page.phase() == Some(Phase::Exec) => {
                     return Ok(());
                 }
                 Ok((0, _)) | Err(Errno::CONNRESET) => return Err(self.death()),
-                Ok(_) => break,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno).host("receive", "from init"),
-            }
+                peeked => peeked.host("receive", "from init")?,
+            };
         }
         match self.receive()? {
             Message::Error(failure) => Err(Error::Init(failure)),
@@ -265,12 +285,9 @@ impl Init<'_> {
 
     /// Receives one frame; what came with it of the next one is kept.
     fn receive(&mut self) -> Result<Message> {
-        let mut buffer = vec![0; HEADER_LENGTH + MAX_MESSAGE];
-        let mut filled = self.ahead.len();
-        buffer.get_mut(..filled).unwrap_or_default().copy_from_slice(&self.ahead);
-        self.ahead.clear();
         loop {
-            let length = match buffer.first_chunk().filter(|_| filled >= HEADER_LENGTH) {
+            let Mail { file, buffer, filled, scratch } = &mut self.mail;
+            let length = match buffer.first_chunk().filter(|_| *filled >= HEADER_LENGTH) {
                 None => buffer.len(),
                 Some(header) => {
                     let header = Header::decode(*header)
@@ -279,17 +296,20 @@ impl Init<'_> {
                     if length > buffer.len() {
                         return Err(Error::Protocol("a frame of the wrong length".into()));
                     }
-                    if filled >= length {
-                        self.ahead.extend_from_slice(buffer.get(length..filled).unwrap_or_default());
-                        return decode(header.kind, buffer.get(HEADER_LENGTH..length).unwrap_or_default());
+                    if *filled >= length {
+                        let body = buffer.get(HEADER_LENGTH..length).unwrap_or_default();
+                        let message = decode(header.kind, body, scratch);
+                        buffer.copy_within(length..*filled, 0);
+                        *filled -= length;
+                        return message;
                     }
                     length
                 }
             };
-            let rest = buffer.get_mut(filled..length).unwrap_or_default();
-            match receive_with(&self.socket, rest, &mut self.file) {
+            let rest = buffer.get_mut(*filled..length).unwrap_or_default();
+            match receive_with(&self.socket, rest, file) {
                 Ok(0) | Err(Errno::CONNRESET) => return Err(self.death()),
-                Ok(count) => filled += count,
+                Ok(count) => *filled += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     let phase = self.page.phase().map_or("no phase", Phase::name);

@@ -26,6 +26,11 @@ pub fn follow(init: &mut Init<'_>, pid: i32) -> Result<i32> {
     Ok(next)
 }
 
+/// Whether `tune` has nothing to do.
+pub fn is_tuned(process: &Process<'_>, schedule: &Schedule, rdt: Option<&rdt::Made>) -> Result<bool> {
+    Ok(rdt.is_none() && *schedule == Schedule::default() && raised(process.rlimits)?.is_empty())
+}
+
 /// Limits, scheduler and Intel RDT.
 pub fn tune(process: &Process<'_>, schedule: &Schedule, rdt: Option<&rdt::Made>, pid: i32) -> Result<()> {
     raise_limits(process.rlimits, pid)?;
@@ -67,14 +72,23 @@ pub fn reap(process: &OwnedFd) -> Result<()> {
 
 /// Only the harness may raise a hard limit; init sets the exact values after the gate.
 fn raise_limits(limits: &[Rlimit], pid: i32) -> Result<()> {
+    for (limit, soft) in raised(limits)? {
+        sys::set_limit(pid, limit.resource, soft, limit.hard)
+            .host("setrlimit", format_args!("of a hard limit of {}", limit.hard))?;
+    }
+    Ok(())
+}
+
+/// The limits whose hard value is above the harness's own, with its soft value.
+fn raised(limits: &[Rlimit]) -> Result<Vec<(&Rlimit, u64)>> {
+    let mut raised = Vec::new();
     for limit in limits {
         let (soft, hard) = sys::limit(0, limit.resource).host("getrlimit", limit.resource)?;
         if limit.hard > hard {
-            sys::set_limit(pid, limit.resource, soft, limit.hard)
-                .host("setrlimit", format_args!("of a hard limit of {}", limit.hard))?;
+            raised.push((limit, soft));
         }
     }
-    Ok(())
+    Ok(raised)
 }
 
 /// Writes a bare number, as conmon reads it: a new file, then renamed, so that a link or a fifo of

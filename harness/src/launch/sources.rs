@@ -58,6 +58,11 @@ impl<'a> Sources<'a> {
         Ok(())
     }
 
+    /// Whether init will ask for trees.
+    pub fn is_asked(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     /// Makes the next trees that init asks for; none if it has had them all.
     pub fn answer(&mut self, state: &Path) -> Result<&[OwnedFd]> {
         let first = self.trees.len();

@@ -29,10 +29,10 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
         let place = begun.map(|phase| format!(", in phase {} of init", phase.name())).unwrap_or_default();
         Error::State(format!("cannot start container {:?}: it has stopped{place}", state.id))
     };
-    if state.pid == 0 {
+    let process = if state.pid == 0 { None } else { Some(pin(state)?.ok_or_else(stopped)?) };
+    let Some(process) = process.filter(|_| !state.creating) else {
         return Err(Error::State(format!("container {:?} is still being created", state.id)));
-    }
-    let process = pin(state)?.ok_or_else(stopped)?;
+    };
     // Whom the process will need is found before it runs.
     let connection = state.listener.as_ref().map(Connection::open).transpose()?;
     let relay = notify::Relay::open(directory.path())?;

@@ -55,8 +55,13 @@ unsafe impl GlobalAlloc for Bump {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         if !self.owns(pointer) {
             // SAFETY: not from `memory`, so from the system allocator, with this layout.
-            unsafe { System.dealloc(pointer, layout) };
+            return unsafe { System.dealloc(pointer, layout) };
         }
+        // The last allocation is given back, so that the next one finds its pages mapped. Another
+        // allocation meanwhile leaves it where it is.
+        let start = pointer as usize - self.base() as usize;
+        let _ =
+            self.used.compare_exchange(start + layout.size(), start, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
