@@ -31,7 +31,7 @@ pub struct Talk<'t, 'a> {
     /// Sources of bind mounts.
     pub sources: &'t mut Sources<'a>,
     /// Network devices to move.
-    pub devices: &'t network::Devices<'t>,
+    pub devices: &'t mut network::Devices<'a>,
     /// The cgroup of version 2, for the device policy.
     pub device_cgroup: Option<&'t OwnedFd>,
     /// The container's directory.

@@ -23,6 +23,7 @@ mod schedule;
 mod settle;
 mod sources;
 pub mod start;
+mod targets;
 pub mod template;
 mod way;
 
@@ -263,7 +264,7 @@ fn start_init(
     mut rollback: Rollback,
     options: &Options,
 ) -> Result<Container> {
-    let Work { plan, filter, mut sources, joined, way, devices, console, page_file, page } = work;
+    let Work { plan, filter, mut sources, joined, way, mut devices, console, page_file, page } = work;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
@@ -318,7 +319,7 @@ fn start_init(
         way: &way,
         joined: &joined,
         sources: &mut sources,
-        devices: &devices,
+        devices: &mut devices,
         device_cgroup: rollback.cgroup.entry.unified.as_ref(),
         directory,
         console,
@@ -327,9 +328,10 @@ fn start_init(
         options,
     };
     let done = talk.run(pid, &mut state);
-    let converse::Talk { init, master, .. } = talk;
+    let converse::Talk { init, master, devices, .. } = talk;
     if done.is_err() {
         rollback.pid_file.clone_from(&options.pid_file);
+        devices.take_back();
     }
     done?;
     let mut open = vec![init.socket, own, page_file, image];

@@ -8,11 +8,13 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::error::{Context, Error, Result, describe};
-use crate::plan::{Address, NetworkDevice};
+use crate::plan::{Address, Kind, NetworkDevice};
+use crate::sys;
 
 /// Where a device goes.
 pub enum Destination<'d> {
@@ -22,11 +24,37 @@ pub enum Destination<'d> {
     Process(i32),
 }
 
+/// Sends a device to the namespace of a file, there with that name and number.
+fn transfer(index: u32, to: &OwnedFd, name: &str, new: u32) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![
+        LinkAttribute::NetNsFd(to.as_raw_fd()),
+        LinkAttribute::IfName(name.to_owned()),
+        LinkAttribute::NewIfIndex(new as i32),
+    ];
+    RouteNetlinkMessage::SetLink(message)
+}
+
+fn socket() -> rustix::io::Result<OwnedFd> {
+    rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
+}
+
+/// The network namespace of a process.
+fn namespace(pid: i32) -> Result<OwnedFd> {
+    let path = format!("/proc/{pid}/ns/net");
+    rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).host("open", path)
+}
+
 /// The host's devices that a container gets.
+#[derive(Default)]
 pub struct Devices<'p> {
     /// None where there is nothing to move.
     socket: Option<OwnedFd>,
+    home: Option<OwnedFd>,
     found: Vec<(u32, &'p NetworkDevice)>,
+    /// The namespace where the first of them are, and how many.
+    moved: Option<(OwnedFd, usize)>,
     /// Addresses that they have, and keep.
     pub addresses: Vec<Address>,
 }
@@ -35,12 +63,11 @@ impl<'p> Devices<'p> {
     /// Looks the devices up.
     pub fn find(plan: &'p [NetworkDevice]) -> Result<Self> {
         if plan.is_empty() {
-            return Ok(Self { socket: None, found: Vec::new(), addresses: Vec::new() });
+            return Ok(Self::default());
         }
-        let socket =
-            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
-                .host("socket", "netlink")?;
-        let mut devices = Self { socket: Some(socket), found: Vec::new(), addresses: Vec::new() };
+        let socket = Some(socket().host("socket", "netlink")?);
+        let home = Some(namespace(std::process::id() as i32)?);
+        let mut devices = Self { socket, home, ..Self::default() };
         for device in plan {
             let mut message = LinkMessage::default();
             message.attributes.push(LinkAttribute::IfName(device.name.clone()));
@@ -87,23 +114,36 @@ impl<'p> Devices<'p> {
     }
 
     /// Moves them, with the name and number that they have in the container.
-    pub fn send(&self, to: &Destination<'_>) -> Result<()> {
-        for (index, device) in &self.found {
-            let mut message = LinkMessage::default();
-            message.header.index = *index;
-            message.attributes = vec![
-                match to {
-                    Destination::File(file) => LinkAttribute::NetNsFd(file.as_raw_fd()),
-                    Destination::Process(pid) => LinkAttribute::NetNsPid(*pid as u32),
-                },
-                LinkAttribute::IfName(device.to.clone()),
-                LinkAttribute::NewIfIndex(device.index as i32),
-            ];
-            self.ask(RouteNetlinkMessage::SetLink(message), NLM_F_ACK).map_err(|errno| {
-                Error::config(&device.pointer, format!("cannot be moved: {}", describe(errno)))
-            })?;
+    pub fn send(&mut self, to: &Destination<'_>) -> Result<()> {
+        let there = match to {
+            Destination::File(file) => rustix::io::fcntl_dupfd_cloexec(file, 3).host("dup", "namespace")?,
+            Destination::Process(pid) => namespace(*pid)?,
+        };
+        let mut moved = 0;
+        let sent = self.found.iter().try_for_each(|(index, device)| {
+            // One that cannot be renamed has been moved all the same.
+            moved += 1;
+            self.ask(transfer(*index, &there, &device.to, device.index), NLM_F_ACK).map(drop).map_err(
+                |errno| Error::config(&device.pointer, format!("cannot be moved: {}", describe(errno))),
+            )
+        });
+        self.moved = Some((there, moved));
+        sent
+    }
+
+    /// Gives the host back what a container that came to nothing has got, as far as that can be done.
+    pub fn take_back(&mut self) {
+        let (Some((there, moved)), Some(home)) = (self.moved.take(), &self.home) else { return };
+        let network = Kind::Network.flag();
+        if sys::setns(&there, network).is_err() {
+            return;
         }
-        Ok(())
+        self.socket = socket().ok();
+        if sys::setns(home, network).is_ok() {
+            for (index, device) in self.found.iter().take(moved) {
+                let _may_be_home = self.ask(transfer(device.index, home, &device.name, *index), NLM_F_ACK);
+            }
+        }
     }
 
     /// Sends a request and collects its answers.

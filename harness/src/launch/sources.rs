@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
-use super::{Bundle, c_path, idmap};
+use super::{Bundle, c_path, idmap, targets};
 use crate::error::{Context, Error, Result, lossy};
 use crate::plan::{Idmap, Placed, Plan};
 
@@ -157,6 +157,7 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
             (true, false) => source(arena, bundle, placed, &mut sources)?,
             _ => mount,
         };
+        let made = targets::judge(arena, &handle, &sources.mounts, placed, made)?;
         sources.mounts.push(made);
     }
     Ok(sources)

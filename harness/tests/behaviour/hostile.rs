@@ -169,6 +169,24 @@ fn mount_targets() {
     );
     assert_eq!(fs::read_dir(canary.path()).unwrap().count(), 0);
     fixture.assert_gone();
+    // A place that is the root again would be mounted on without any effect.
+    for (number, target) in ["/", ".", "sub/../.."].into_iter().enumerate() {
+        let mut fixture = Fixture::script("true");
+        fs::create_dir(fixture.rootfs().join("sub")).unwrap();
+        std::os::unix::fs::symlink(target, fixture.rootfs().join("link")).unwrap();
+        let kind = if number == 0 { "bind" } else { "tmpfs" };
+        fixture.config["mounts"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "destination": "/link", "type": kind, "source": canary.path(), "options": [] }));
+        if kind == "bind" {
+            fixture.config["mounts"][7]["options"] = json!(["bind"]);
+        }
+        fixture.run().fails_with(
+            "config.json: /mounts/7/destination: leads to the root of the container, which is mounted already",
+        );
+        fixture.assert_gone();
+    }
 }
 
 fn many() {

@@ -14,6 +14,7 @@ pub fn trials() -> Vec<Trial> {
         trial("mounts::propagation_of_a_mount", Needs::Cgroup2, of_a_mount),
         trial("mounts::mapped_ids", Needs::Cgroup2, mapped_ids),
         trial("mounts::copy_up", Needs::Root, copy_up),
+        trial("mounts::tmpfs_modes", Needs::Root, tmpfs_modes),
         trial("mounts::cgroup_on_v1", Needs::Cgroup1, cgroup_1),
         trial("mounts::cgroup_on_v2", Needs::Cgroup2, cgroup_2),
         trial("namespaces::clock_mistakes", Needs::Nothing, clocks),
@@ -145,6 +146,26 @@ fn copy_up() {
     fixture.config["mounts"][7]["options"] = json!(["tmpcopyup", "size=64k"]);
     fixture.run().fails_with("init: mounts: copy up /etc: no space left on device");
     fixture.assert_gone();
+}
+
+fn tmpfs_modes() {
+    // The mode of the directory that is covered, behind a link as well; the kernel's own where there
+    // is none; the configuration's in any case.
+    let mut fixture = Fixture::script("busybox stat -Lc '%a %n' /old /link /new /said");
+    for (name, mode) in [("old", 0o750), ("behind", 0o1711), ("said", 0o750)] {
+        let place = fixture.rootfs().join(name);
+        fs::create_dir(&place).unwrap();
+        fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    std::os::unix::fs::symlink("behind", fixture.rootfs().join("link")).unwrap();
+    for (target, options) in [("/old", ""), ("/link", "size=64k"), ("/new", "nodev"), ("/said", "mode=700")] {
+        let options: Vec<&str> = options.split_terminator(',').collect();
+        fixture.config["mounts"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "destination": target, "type": "tmpfs", "source": "tmpfs", "options": options }));
+    }
+    fixture.run().prints("750 /old\n1711 /link\n1777 /new\n700 /said\n");
 }
 
 fn cgroup_1() {

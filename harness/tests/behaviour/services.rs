@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("network::devices", Needs::Ip, devices),
         trial("network::device_mistakes", Needs::Ip, device_mistakes),
+        trial("network::devices_come_back", Needs::Ip, devices_come_back),
         trial("network::routes", Needs::Root, routes),
         trial("service::notify_socket", Needs::Root, notify),
         trial("service::notify_socket_unheard", Needs::Root, unheard),
@@ -110,6 +111,41 @@ fn device_mistakes() {
         let ran = with_pair(&fixture, "$H run $ID; ip -o link show host0 | grep -c host0");
         // The host keeps it.
         assert_eq!((ran.stdout.as_str(), ran.stderr), ("1\n", format!("error: {message}\n")));
+        fixture.assert_gone();
+    }
+}
+
+fn devices_come_back() {
+    // Behind the first device a second one meets its name in the namespace that is joined; behind
+    // both, a container that comes to nothing.
+    for (name, args, message) in [
+        ("taken0", "true", "config.json: /linux/netDevices/peer0: cannot be moved: file exists"),
+        ("free0", "/none", "exec: \"/none\": stat /none: no such file or directory"),
+    ] {
+        let mut fixture = Fixture::script("true");
+        fixture.config["process"]["args"] = json!([args]);
+        fixture.config["linux"]["netDevices"] =
+            json!({ "host0": { "name": "eth0" }, "peer0": { "name": name } });
+        let file = fixture.path().join("joined");
+        std::fs::write(&file, "").unwrap();
+        for namespace in fixture.config["linux"]["namespaces"].as_array_mut().unwrap() {
+            if namespace["type"] == "network" {
+                namespace["path"] = json!(file);
+            }
+        }
+        let there = format!("nsenter --net={}", file.display());
+        let ran = with_pair(
+            &fixture,
+            &format!(
+                "unshare --net={} true && {there} ip link add taken0 type veth peer name other0; $H run $ID; \
+                 ip -br link | cut -d@ -f1; {there} ip -br link | cut -d@ -f1 | sort; umount {}",
+                file.display(),
+                file.display()
+            ),
+        );
+        let seen: Vec<&str> = ran.stdout.lines().filter(|line| !line.starts_with("lo ")).collect();
+        assert_eq!(seen, ["peer0", "host0", "other0", "taken0"], "{name}: {ran:?}");
+        assert_eq!(ran.stderr, format!("error: {message}\n"));
         fixture.assert_gone();
     }
 }
