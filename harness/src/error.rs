@@ -151,7 +151,7 @@ impl fmt::Display for Failure {
 
 impl Failure {
     /// The errno, where the kernel gave one. Init is not trusted to send a number that is one.
-    fn errno(&self) -> Option<Errno> {
+    pub fn errno(&self) -> Option<Errno> {
         i32::try_from(self.errno).ok().filter(|errno| (1..4096).contains(errno)).map(Errno::from_raw_os_error)
     }
 
@@ -172,7 +172,6 @@ impl Failure {
             (_, Op::Capset, Errno::PERM) => {
                 Some("the runtime itself does not have all of these capabilities")
             }
-            (_, Op::Fsopen, Errno::NODEV) => Some("unknown file system type"),
             (_, Op::Open, Errno::LOOP | Errno::NOTDIR)
                 if ["/dev", "/proc", "/sys"].contains(&self.path.as_str()) =>
             {

@@ -216,6 +216,7 @@ fn prepare<'a>(
     let process = Process { env: environment::complete(plan, root.as_fd(), arena)?, ..*plan };
 
     // Nothing of the host may be open while the container is `created`.
+    init.enter(Phase::Seal);
     let status = seal::open_status(&procfs.mount)?;
     let fifo = init.fifo.take().ok_or(Fault::check(Op::Open, gate::EXEC_FIFO))?;
     let keep = [init.socket, fifo.as_raw_fd(), procfs.mount.as_fd().as_raw_fd(), status.as_raw_fd()];

@@ -2,6 +2,7 @@
 //!
 //! The order is that of `init/PROTOCOL.md`: what init does not depend on is done while it works.
 
+mod blame;
 mod bundle;
 mod child;
 mod console;
@@ -35,6 +36,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bumpalo::Bump;
 use init_core::sys::page::Page;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions};
 
@@ -239,6 +241,9 @@ fn make_cgroup(
             state.cgroups.clear();
             state.made.clear();
         }
+        Err(error @ Error::Host { errno: Errno::ACCESS | Errno::PERM | Errno::ROFS, .. }) if !privileged => {
+            return Err(Error::State(format!("{error} (the cgroup must be delegated to this user)")));
+        }
         Err(error) => return Err(error),
     }
     Ok(())
@@ -333,7 +338,7 @@ fn start_init(
         rollback.pid_file.clone_from(&options.pid_file);
         devices.take_back();
     }
-    done?;
+    done.map_err(|error| blame::place(plan, error))?;
     let mut open = vec![init.socket, own, page_file, image];
     open.extend(large);
     open.extend(sources.release());

@@ -46,7 +46,7 @@ fn failing() {
         ("keyctl:error=EDQUOT:when=1", "init: keyring: keyctl _ses.ID: disk quota exceeded"),
         (
             "fsopen:error=ENODEV:when=2",
-            "init: mounts: fsopen /dev: no such device (unknown file system type)",
+            "config.json: /mounts/1/type: \"tmpfs\": no such device (unknown file system type)",
         ),
         ("symlinkat:error=ENOSPC", "init: links: symlink /dev/fd: no space left on device"),
         ("setresuid:error=EAGAIN", "init: finalize: setresuid: resource temporarily unavailable"),

@@ -31,7 +31,7 @@ fn mount(fixture: &mut Fixture, mount: Value) {
 const CONFIGURATION: [Row; 16] = [
     (
         |f| mount(f, json!({ "destination": "/bin", "type": "nosuchfs", "source": "x" })),
-        "init: mounts: fsopen /bin: no such device (unknown file system type)",
+        "config.json: /mounts/7/type: \"nosuchfs\": no such device (unknown file system type)",
     ),
     (
         |f| {

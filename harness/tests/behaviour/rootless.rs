@@ -136,15 +136,20 @@ fn not_delegated() {
     let mut fixture = fixture("echo ran");
     fixture.config["linux"]["cgroupsPath"] = json!(format!("/{}", fixture.id));
     let user = as_user(&fixture);
-    in_cgroup2(&fixture, &format!("{user}; $H run $ID"))
-        .fails_with(&format!("mkdir /sys/fs/cgroup/{}: permission denied", fixture.id));
+    in_cgroup2(&fixture, &format!("{user}; $H run $ID")).fails_with(&format!(
+        "mkdir /sys/fs/cgroup/{}: permission denied (the cgroup must be delegated to this user)",
+        fixture.id
+    ));
     fixture.config["linux"].as_object_mut().unwrap().remove("cgroupsPath");
     in_cgroup2(&fixture, &format!("{user}; $H run $ID")).prints("ran\n");
     // A limit that nobody could keep is not forgotten.
     fixture.config["linux"]["resources"] = json!({ "pids": { "limit": 5 } });
     let refused = in_cgroup2(&fixture, &format!("{user}; $H run $ID"));
     let missing = "config.json: /linux/resources/pids/limit: cgroup controller pids is not available";
-    let forbidden = format!("mkdir /sys/fs/cgroup/{}: permission denied", fixture.id);
+    let forbidden = format!(
+        "mkdir /sys/fs/cgroup/{}: permission denied (the cgroup must be delegated to this user)",
+        fixture.id
+    );
     let found = if refused.stderr.contains("not available") { missing } else { &forbidden };
     refused.fails_with(found);
     fixture.assert_gone();
