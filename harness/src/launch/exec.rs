@@ -277,8 +277,10 @@ impl Talk<'_> {
         }
         self.pid = settle::follow(&mut self.init, self.pid)?;
         let settled = self.settle();
-        self.init.checked(settled)?;
-        if !ahead {
+        if ahead {
+            settled?;
+        } else {
+            self.init.checked(settled)?;
             self.init.send(PROC_RUN)?;
         }
         self.init.expect(PROC_DONE)?;
