@@ -1,7 +1,7 @@
 //! Terminals (`ioctl_tty(2)`), and descriptors sent over a socket (unix(7)).
 
 use linux_raw_sys::general as raw;
-use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
 
 use super::arch::syscall;
@@ -65,7 +65,7 @@ struct Rights {
 
 #[repr(C)]
 struct Vector {
-    base: *const u8,
+    base: *mut u8,
     length: usize,
 }
 
@@ -76,7 +76,7 @@ struct Message {
     name_length: i32,
     vector: *const Vector,
     vectors: usize,
-    control: *const Rights,
+    control: *mut u8,
     control_length: usize,
     flags: u32,
 }
@@ -104,22 +104,18 @@ pub fn receive_with(socket: impl AsFd, bytes: &mut [u8], received: &mut Received
     const MSG_WAITALL_CLOEXEC: usize = 0x4000_0100;
     received.length = 0;
     let vector = Vector { base: bytes.as_mut_ptr(), length: bytes.len() };
-    let mut message = Message {
-        name: 0,
-        name_length: 0,
-        vector: &raw const vector,
-        vectors: 1,
-        control: (&raw mut *received).cast_const().cast(),
-        control_length: size_of::<Received>(),
-        flags: 0,
-    };
-    let socket = socket.as_fd().as_raw_fd() as usize;
+    let control = (&raw mut *received).cast();
     // SAFETY: the kernel writes at most the vector's length into the exclusively borrowed bytes, and
     // control messages of at most the given length into `received`; both outlive the call.
-    let count = check(unsafe {
-        syscall(raw::__NR_recvmsg, [socket, &raw mut message as usize, MSG_WAITALL_CLOEXEC, 0, 0])
-    })?;
-    if count == bytes.len() { Ok(()) } else { Err(Errno::CONNRESET) }
+    unsafe {
+        transfer(
+            raw::__NR_recvmsg,
+            socket.as_fd(),
+            &vector,
+            (control, size_of::<Received>()),
+            MSG_WAITALL_CLOEXEC,
+        )
+    }
 }
 
 /// Sends `bytes` whole, with a descriptor.
@@ -127,28 +123,37 @@ pub fn send_with(socket: impl AsFd, bytes: &[u8], file: impl AsFd) -> Result<()>
     const SOL_SOCKET: i32 = 1;
     const SCM_RIGHTS: i32 = 1;
     const MSG_NOSIGNAL: usize = 0x4000;
-    let rights = Rights {
+    let mut rights = Rights {
         length: core::mem::offset_of!(Rights, padding),
         level: SOL_SOCKET,
         kind: SCM_RIGHTS,
         descriptor: file.as_fd().as_raw_fd(),
         padding: 0,
     };
-    let vector = Vector { base: bytes.as_ptr(), length: bytes.len() };
-    let message = Message {
-        name: 0,
-        name_length: 0,
-        vector: &raw const vector,
-        vectors: 1,
-        control: &raw const rights,
-        control_length: size_of::<Rights>(),
-        flags: 0,
-    };
-    let socket = socket.as_fd().as_raw_fd() as usize;
-    // SAFETY: the kernel reads the message, its one vector and its one control message, all of
-    // which outlive the call.
-    let sent = check(unsafe {
-        syscall(raw::__NR_sendmsg, [socket, &raw const message as usize, MSG_NOSIGNAL, 0, 0])
-    })?;
-    if sent == bytes.len() { Ok(()) } else { Err(Errno::MSGSIZE) }
+    let vector = Vector { base: bytes.as_ptr().cast_mut(), length: bytes.len() };
+    let control = (&raw mut rights).cast();
+    // SAFETY: the kernel reads the vector's bytes and the one control message, which outlive the call.
+    unsafe {
+        transfer(raw::__NR_sendmsg, socket.as_fd(), &vector, (control, size_of::<Rights>()), MSG_NOSIGNAL)
+    }
+}
+
+/// sendmsg(2) or recvmsg(2) of one vector, whole.
+///
+/// # Safety
+/// The vector and the control message, by its place and length, must be valid for what `call` does.
+#[inline(never)]
+unsafe fn transfer(
+    call: u32,
+    socket: BorrowedFd<'_>,
+    vector: &Vector,
+    (control, control_length): (*mut u8, usize),
+    flags: usize,
+) -> Result<()> {
+    let mut message =
+        Message { name: 0, name_length: 0, vector, vectors: 1, control, control_length, flags: 0 };
+    let args = [socket.as_raw_fd() as usize, &raw mut message as usize, flags, 0, 0];
+    // SAFETY: the message is exclusively borrowed and outlives the call; the rest is the caller's word.
+    let count = check(unsafe { syscall(call, args) })?;
+    if count == vector.length { Ok(()) } else { Err(Errno::CONNRESET) }
 }
