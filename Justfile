@@ -35,6 +35,21 @@ dist:
     install -m 755 "$out/witness.bin" target/dist/witness
     ls -l target/dist
 
+# Find anew what the verbs of a start run, and in which order (harness/start-path.ld; needs root).
+[group('build')]
+order:
+    #!/bin/sh
+    set -eu
+    RUSTFLAGS="-C relocation-model=static -C target-feature=+crt-static" cargo build --locked -p harness --profile dist --target {{musl}} --config 'profile.dist.strip="none"' --target-dir target/symbols
+    bundle=$(mktemp -d)
+    mkdir "$bundle/rootfs" "$bundle/rootfs/bin"
+    cp /bin/busybox "$bundle/rootfs/bin/true"
+    target/dist/harness spec --bundle "$bundle"
+    sed -i 's|"sh"|"/bin/true"|' "$bundle/config.json"
+    cargo run --locked -p harness --example order -- target/symbols/{{musl}}/dist/harness "$bundle" >target/start-path.ld
+    mv target/start-path.ld harness/start-path.ld
+    rm -rf "$bundle"
+
 # All tests; those that need root or a tool say so when they are skipped.
 [group('test')]
 test:

@@ -27,12 +27,27 @@ fn main() {
             .unwrap_or_else(|error| panic!("INIT_BINARY={}: {error}", path.display()));
         origin = format!("INIT_BINARY={}", path.display());
     }
+    order_functions(&manifest);
     fs::write(out.join("syscalls.rs"), syscalls_table::generate()).expect("OUT_DIR can be written to");
     // Which init it is decides what runs in every container, so the build says it each time.
     println!("cargo:rustc-env=INIT_ORIGIN={origin}");
     println!("cargo:warning=embedded init: {origin}");
     // For the tests that drive init without the harness.
     println!("cargo:rustc-env=INIT_IMAGE={}", out.join("init.bin").display());
+}
+
+/// What a start runs lies together in a binary that is to be fast.
+fn order_functions(manifest: &Path) {
+    let script = manifest.join("start-path.ld");
+    println!("cargo:rerun-if-changed={}", script.display());
+    println!("cargo:rerun-if-env-changed=RUSTC_LINKER");
+    if env::var("PROFILE").as_deref() != Ok("release") || !script.exists() {
+        return;
+    }
+    // A bare linker (rust-lld) takes no -Wl, prefix.
+    let bare = env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));
+    let prefix = if bare { "" } else { "-Wl," };
+    println!("cargo:rustc-link-arg-bins={prefix}-T{}", script.display());
 }
 
 /// Runs the nested build and copies its binaries to `OUT_DIR` as `NAME.bin`.

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 
 use init_core::failure::Phase;
+use init_core::wire::{HEADER_LENGTH, MAX_MESSAGE};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -130,7 +131,8 @@ fn pass(
     rustix::event::poll(&mut poll, None).host("poll", "exec.fifo")?;
     rustix::fs::fcntl_setfl(gate, rustix::fs::OFlags::RDONLY).host("fcntl", "exec.fifo")?;
     let mut frame = Vec::new();
-    let mut buffer = [0; 8192];
+    // On the stack, each page of which costs a fault.
+    let mut buffer = [0; 512];
     let mut served = Ok(());
     loop {
         // The fifo is close-on-exec in init: its end is the execve, or init's death.
@@ -140,7 +142,7 @@ fn pass(
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno).host("read", "exec.fifo"),
         }
-        if frame.len() > 2 * buffer.len() {
+        if frame.len() > HEADER_LENGTH + MAX_MESSAGE {
             return Err(Error::Protocol("too much in exec.fifo".into()));
         }
         if let Some(connection) = connection.filter(|_| frame == b"0") {

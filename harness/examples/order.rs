@@ -1,0 +1,153 @@
+//! Writes `start-path.ld`: the order in which the linker lays out what the verbs of a start run.
+//!
+//! Such a command runs some 400 of several thousand functions, and each 64 KiB of the binary in which
+//! one of them lies costs it a page fault. So each verb is followed step by step, and what it ran
+//! goes to the front. The file is a wish: a name that a later compiler does not make is passed over.
+//!
+//! usage: order HARNESS BUNDLE >harness/start-path.ld (as root, x86-64; `just order` does it)
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use nix::sys::ptrace::{self, Options};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// What is followed, with BUNDLE for the bundle.
+const COMMANDS: [&str; 13] = [
+    "create --bundle BUNDLE order",
+    "start order",
+    "delete --force order",
+    "create --bundle BUNDLE --pid-file BUNDLE/pid order",
+    "exec order /bin/true",
+    "exec --detach --pid-file BUNDLE/pid order /bin/true",
+    "state order",
+    "kill order KILL",
+    "delete --force order",
+    "run --bundle BUNDLE order",
+    "--log BUNDLE/log --log-format json create --bundle BUNDLE order",
+    "start order",
+    "delete --force order",
+];
+
+/// Functions by their address: the end and the name.
+type Functions = BTreeMap<u64, (u64, String)>;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [traced, program, rest @ ..] if traced == "--traced" => {
+            ptrace::traceme().expect("ptrace");
+            panic!("{}", Command::new(program).args(rest).exec());
+        }
+        [harness, bundle] => {
+            let functions = functions(harness);
+            let mut order = Vec::new();
+            for command in COMMANDS {
+                follow(harness, &command.replace("BUNDLE", bundle), &functions, &mut order);
+            }
+            print(&functions, &order);
+        }
+        _ => panic!("usage: order HARNESS BUNDLE"),
+    }
+}
+
+fn functions(harness: &str) -> Functions {
+    let table = Command::new("nm").args(["-S", harness]).output().expect("nm").stdout;
+    let mut functions = Functions::new();
+    for line in String::from_utf8(table).expect("names are ASCII").lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        if let [start, size, "t" | "T" | "w" | "W", name] = fields[..] {
+            let number = |text| u64::from_str_radix(text, 16).expect("a number");
+            let (start, size) = (number(start), number(size));
+            functions.insert(start, (start + size, name.to_owned()));
+        }
+    }
+    assert!(!functions.is_empty(), "{harness} has no symbols");
+    functions
+}
+
+/// Runs a command step by step and notes each function of its own, the first time it is entered.
+fn follow(harness: &str, command: &str, functions: &Functions, order: &mut Vec<u64>) {
+    let mut known: HashSet<u64> = order.iter().copied().collect();
+    let own = std::env::current_exe().expect("a path");
+    let mut child = Command::new(own)
+        .args(["--traced", harness, "--root", "/run/harness-order"])
+        .args(command.split(' '))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("a process");
+    let pid = Pid::from_raw(child.id() as i32);
+    let mut here = 0..0;
+    let mut signal = None;
+    loop {
+        match waitpid(pid, None).expect("waitpid") {
+            WaitStatus::Stopped(_, stopped) => {
+                ptrace::setoptions(pid, Options::PTRACE_O_EXITKILL).expect("setoptions");
+                signal = Some(stopped).filter(|stopped| *stopped != nix::sys::signal::Signal::SIGTRAP);
+            }
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => break,
+            _ => {}
+        }
+        let at = ptrace::getregs(pid).expect("registers").rip;
+        if !here.contains(&at)
+            && let Some((start, (end, _))) = functions.range(..=at).next_back()
+        {
+            here = *start..*end;
+            if here.contains(&at) && known.insert(*start) {
+                order.push(*start);
+            }
+        }
+        ptrace::step(pid, signal.take()).expect("step");
+    }
+    let _has_ended = child.wait();
+    eprintln!("{} functions after {command}", order.len());
+}
+
+/// A name as it is in the next build: without the hashes that every change makes new.
+fn pattern(name: &str) -> String {
+    let mut pattern = String::new();
+    let mut rest = name;
+    while let Some(at) = rest.find("17h").filter(|at| rest.len() >= at + 19 && name.starts_with("_ZN")) {
+        pattern.push_str(&rest[..at + 3]);
+        pattern.push('*');
+        rest = &rest[at + 19..];
+    }
+    pattern.push_str(rest);
+    // The crate's disambiguator of the newer mangling: Cs...._
+    let mut parts = pattern.split("Cs");
+    let first = parts.next().unwrap_or_default().to_owned();
+    if !name.starts_with("_R") {
+        return pattern;
+    }
+    parts.fold(first, |whole, part| match part.split_once('_') {
+        Some((_, behind)) => format!("{whole}Cs*_{behind}"),
+        None => format!("{whole}Cs{part}"),
+    })
+}
+
+fn print(functions: &Functions, order: &[u64]) {
+    let mut all: HashMap<String, (u64, u64)> = HashMap::new();
+    let ran: HashSet<u64> = order.iter().copied().collect();
+    for (start, (end, name)) in functions {
+        let sum = all.entry(pattern(name)).or_default();
+        let size = end - start;
+        (sum.0, sum.1) = (sum.0 + size, sum.1 + if ran.contains(start) { size } else { 0 });
+    }
+    println!("/* What the verbs of a start run, first things first. Made by `just order`. */");
+    println!("SECTIONS\n{{\n  .text.start_path :\n  {{");
+    let mut printed = HashSet::new();
+    for start in order {
+        let name = &functions[start].1;
+        let pattern = pattern(name);
+        // One generic function is many, of which most may never run: then this one alone is meant.
+        let (size, ran) = all[&pattern];
+        let line = if ran * 2 >= size { pattern } else { name.clone() };
+        if printed.insert(line.clone()) {
+            println!("    *(.text.{line})");
+        }
+    }
+    println!("  }}\n}}\nINSERT BEFORE .text;");
+}
