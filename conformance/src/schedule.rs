@@ -94,9 +94,10 @@ impl Lane<'_> {
         runs.into_iter().map(|run| run.unwrap_or_else(|| Err(interrupted()))).collect()
     }
 
-    /// The runs of a task: one, or more where it lost a race that it may repeat.
+    /// The runs of a task: one, or more where it lost a race that it may repeat, or has a rate.
     fn until_won(&self, task: &Task<'_>, number: usize, stopped: impl Fn() -> bool) -> Result<Vec<Run>> {
-        let lost = |run: &Run| task.program.race.as_ref().is_some_and(|line| run.finding.has(line));
+        let every = task.program.races(self.facts);
+        let lost = |run: &Run| every || task.program.race.as_ref().is_some_and(|line| run.finding.has(line));
         let mut runs = vec![self.one(task, &task.evidence, number, &stopped)?];
         while runs.len() <= task.program.retries && runs.last().is_some_and(lost) && !stopped() {
             let evidence = format!("{}-{:02}", task.evidence.display(), runs.len() + 1);
