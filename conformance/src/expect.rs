@@ -56,9 +56,8 @@ pub struct Program {
     pub retries: usize,
     /// The failure that the race leads to.
     pub race: Option<String>,
-    /// The fact with which any runtime may lose all of these runs. Then all are made, and that its
-    /// corrected form passes must show that the race is all that was lost.
-    pub lost_with: Option<String>,
+    /// Where any runtime may lose the race every time.
+    pub lost_with: Option<Lost>,
     /// The failure of a conforming runtime, for a broken program.
     pub fails: Option<String>,
     /// How a conforming runtime may pass it all the same, for a broken program.
@@ -102,6 +101,17 @@ pub struct Variant {
     pub ok: usize,
 }
 
+/// A machine on which a race may be lost every time. There it has a rate instead of retries, and that
+/// its corrected form passes must show that the race is all that was lost.
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// The fact that tells it.
+    pub fact: String,
+    /// How many times it is run.
+    pub runs: usize,
+}
+
 fn once() -> usize {
     1
 }
@@ -118,7 +128,8 @@ impl Expected {
                 return Err(invalid(format!("{name}: unknown control {control:?}")));
             }
             let variants = program.variants.iter().map(|variant| &variant.fact);
-            let facts = program.needs.iter().chain(variants).chain(&program.lost_with);
+            let lost = program.lost_with.iter().map(|lost| &lost.fact);
+            let facts = program.needs.iter().chain(variants).chain(lost);
             if let Some(fact) = facts.into_iter().find(|fact| !Facts::knows(fact)) {
                 return Err(invalid(format!("{name}: unknown fact {fact:?}")));
             }
@@ -145,12 +156,12 @@ impl Program {
 
     /// Whether it is a race whose rate is reported, and not one that is repeated until it is won.
     pub fn races(&self, facts: &Facts) -> bool {
-        self.race.is_some() && (self.retries == 0 || self.may_lose_all(facts))
+        self.race.is_some() && (self.retries == 0 || self.may_lose_all(facts).is_some())
     }
 
-    /// Whether any runtime may lose all runs on this machine.
-    pub fn may_lose_all(&self, facts: &Facts) -> bool {
-        self.lost_with.as_ref().is_some_and(|fact| facts.lack(fact).is_none())
+    /// How many times it is run if any runtime may lose all of them on this machine.
+    pub fn may_lose_all(&self, facts: &Facts) -> Option<usize> {
+        self.lost_with.as_ref().filter(|lost| facts.lack(&lost.fact).is_none()).map(|lost| lost.runs)
     }
 
     /// Why no runtime can pass it on this machine.

@@ -96,10 +96,13 @@ impl Lane<'_> {
 
     /// The runs of a task: one, or more where it lost a race that it may repeat, or has a rate.
     fn until_won(&self, task: &Task<'_>, number: usize, stopped: impl Fn() -> bool) -> Result<Vec<Run>> {
-        let every = task.program.races(self.facts);
-        let lost = |run: &Run| every || task.program.race.as_ref().is_some_and(|line| run.finding.has(line));
+        let rated = task.program.may_lose_all(self.facts);
+        let lost = |run: &Run| {
+            rated.is_some() || task.program.race.as_ref().is_some_and(|line| run.finding.has(line))
+        };
+        let most = rated.unwrap_or(task.program.retries + 1);
         let mut runs = vec![self.one(task, &task.evidence, number, &stopped)?];
-        while runs.len() <= task.program.retries && runs.last().is_some_and(lost) && !stopped() {
+        while runs.len() < most && runs.last().is_some_and(lost) && !stopped() {
             let evidence = format!("{}-{:02}", task.evidence.display(), runs.len() + 1);
             runs.push(self.one(task, Path::new(&evidence), number, &stopped)?);
         }
