@@ -72,7 +72,7 @@ impl Lane<'_> {
             bar.inc(1);
         };
         let (alone, together): (Vec<usize>, Vec<usize>) =
-            (0..tasks.len()).partition(|index| tasks.get(*index).is_some_and(|task| task.program.alone));
+            (0..tasks.len()).partition(|index| tasks.get(*index).is_some_and(|task| self.alone(task)));
         alone.into_iter().for_each(one);
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -92,6 +92,11 @@ impl Lane<'_> {
             return failed.unwrap_or_else(|| Err(interrupted())).map(|_| Vec::new());
         }
         runs.into_iter().map(|run| run.unwrap_or_else(|| Err(interrupted()))).collect()
+    }
+
+    /// Where a race may be lost every time, nothing is gained by giving it the CPU.
+    fn alone(&self, task: &Task<'_>) -> bool {
+        task.program.alone && task.program.may_lose_all(self.facts).is_none()
     }
 
     /// The runs of a task: one, or more where it lost a race that it may repeat, or has a rate.
