@@ -56,6 +56,8 @@ pub struct Program {
     pub retries: usize,
     /// The failure that the race leads to.
     pub race: Option<String>,
+    /// Where any runtime may lose the race every time.
+    pub lost_with: Option<Lost>,
     /// The failure of a conforming runtime, for a broken program.
     pub fails: Option<String>,
     /// How a conforming runtime may pass it all the same, for a broken program.
@@ -99,6 +101,17 @@ pub struct Variant {
     pub ok: usize,
 }
 
+/// A machine on which a race may be lost every time. There it has a rate instead of retries, and that
+/// its corrected form passes must show that the race is all that was lost.
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// The fact that tells it.
+    pub fact: String,
+    /// How many times it is run.
+    pub runs: usize,
+}
+
 fn once() -> usize {
     1
 }
@@ -114,12 +127,17 @@ impl Expected {
             {
                 return Err(invalid(format!("{name}: unknown control {control:?}")));
             }
-            let facts = program.needs.iter().chain(program.variants.iter().map(|variant| &variant.fact));
+            let variants = program.variants.iter().map(|variant| &variant.fact);
+            let lost = program.lost_with.iter().map(|lost| &lost.fact);
+            let facts = program.needs.iter().chain(variants).chain(lost);
             if let Some(fact) = facts.into_iter().find(|fact| !Facts::knows(fact)) {
                 return Err(invalid(format!("{name}: unknown fact {fact:?}")));
             }
             if program.class != Class::Passable && program.reason.is_none() {
                 return Err(invalid(format!("{name}: a reason is missing")));
+            }
+            if program.lost_with.is_some() && !expected.patched.contains_key(name) {
+                return Err(invalid(format!("{name}: a corrected form is missing")));
             }
             if program.class == Class::Broken && program.fails.is_none() {
                 return Err(invalid(format!("{name}: the failing line is missing")));
@@ -134,6 +152,16 @@ impl Program {
     pub fn ok_here(&self, facts: &Facts) -> usize {
         let variant = self.variants.iter().find(|variant| facts.lack(&variant.fact).is_none());
         variant.map_or(self.ok, |variant| variant.ok)
+    }
+
+    /// Whether it is a race whose rate is reported, and not one that is repeated until it is won.
+    pub fn races(&self, facts: &Facts) -> bool {
+        self.race.is_some() && (self.retries == 0 || self.may_lose_all(facts).is_some())
+    }
+
+    /// How many times it is run if any runtime may lose all of them on this machine.
+    pub fn may_lose_all(&self, facts: &Facts) -> Option<usize> {
+        self.lost_with.as_ref().filter(|lost| facts.lack(&lost.fact).is_none()).map(|lost| lost.runs)
     }
 
     /// Why no runtime can pass it on this machine.
@@ -152,7 +180,10 @@ mod tests {
         assert_eq!(expected.programs.len(), 58);
         let count = |class| expected.programs.values().filter(|program| program.class == class).count();
         assert_eq!([Class::Passable, Class::Conditional, Class::Broken].map(count), [36, 11, 11]);
-        let broken = expected.programs.iter().filter(|(_, program)| program.class == Class::Broken);
-        assert!(broken.map(|(name, _)| name).eq(expected.patched.keys()), "each broken one is corrected");
+        let corrected = expected
+            .programs
+            .iter()
+            .filter(|(_, program)| program.class == Class::Broken || program.lost_with.is_some());
+        assert!(corrected.map(|(name, _)| name).eq(expected.patched.keys()), "each of these is corrected");
     }
 }

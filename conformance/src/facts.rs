@@ -17,7 +17,7 @@ const LABEL: &str = "system_u:object_r:svirt_sandbox_file_t:s0:c715,c811";
 type Probe = fn(&Machine<'_>) -> Option<String>;
 
 /// Every fact but `v1:CONTROLLER`.
-const PROBES: [(&str, Probe); 9] = [
+const PROBES: [(&str, Probe); 10] = [
     ("cpu,cpuacct", |machine| absent(!machine.mounted("cpu,cpuacct"), "no hierarchy named cpu,cpuacct")),
     ("two-cpus", |_| {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
@@ -30,6 +30,14 @@ const PROBES: [(&str, Probe); 9] = [
     ("user-namespaces", |_| {
         let most = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
         absent(most.trim().is_empty() || most.trim() == "0", "user namespaces are off")
+    }),
+    ("emulated-cpu", |_| {
+        let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let emulated = processors.lines().any(|line| {
+            line.split_once(": ")
+                .is_some_and(|(key, name)| key.trim_end() == "model name" && name.starts_with("QEMU TCG CPU"))
+        });
+        absent(!emulated, "the CPU is not an emulated one")
     }),
     ("full-capabilities", |_| missing_capability()),
     ("apparmor-profile", |_| {
@@ -72,10 +80,10 @@ impl Facts {
         Ok(Self(facts, controllers.filter(|name| !name.is_empty()).map(str::to_owned).collect()))
     }
 
-    /// A machine without anything.
+    /// A machine with these facts and no others.
     #[cfg(test)]
-    pub fn none() -> Self {
-        Self(BTreeMap::new(), Vec::new())
+    pub fn only(names: &[&'static str]) -> Self {
+        Self(names.iter().map(|name| (*name, None)).collect(), Vec::new())
     }
 
     /// Whether there is a fact of that name.

@@ -34,8 +34,8 @@ fn main() -> ExitCode {
 }
 
 /// A role and its order, as JSON: `run` and `differential` are what `harness conformance` asks for,
-/// `differences` is for who edits the list, the others are how the driver starts itself around a
-/// program, in a container, and as a hook.
+/// `differences` is for who edits the list, `suite` builds it in a directory for the VM lane, the
+/// others are how the driver starts itself around a program, in a container, and as a hook.
 fn play() -> Result<u8> {
     let mut arguments = std::env::args().skip(1);
     let role = arguments.next();
@@ -58,6 +58,10 @@ fn play() -> Result<u8> {
         "differential" => {
             let options = serde_json::from_str(&order).at("read", "options")?;
             differential::run(&options).map(finish)
+        }
+        "suite" => {
+            suite::Suite::ready(std::path::Path::new(&order), &expect::Expected::load()?)?;
+            Ok(0)
         }
         "case" => differential::case(&order),
         "report" => differential::report(&order),

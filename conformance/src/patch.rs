@@ -1,4 +1,4 @@
-//! Our corrections of the broken programs (conformance/patches), made in a copy of the module.
+//! Our corrections of programs (conformance/patches), made in a copy of the module.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::path::Path;
 use crate::error::{Context, Error, Result};
 
 /// The patches, one file changed by each.
-pub const PATCHES: [&str; 9] = [
+pub const PATCHES: [&str; 10] = [
     include_str!("../patches/hooks.patch"),
+    include_str!("../patches/killsig.patch"),
     include_str!("../patches/misc_props.patch"),
     include_str!("../patches/pidfile.patch"),
     include_str!("../patches/pids.patch"),

@@ -14,7 +14,7 @@ use crate::facts::Facts;
 use crate::report::{Report, Tested};
 use crate::schedule::{Lane, Task};
 use crate::suite::Suite;
-use crate::verdict::{Row, Run};
+use crate::verdict::{Others, Row, Run, Verdict};
 use crate::{cell, cgroups};
 
 /// The runs of one runtime by program.
@@ -68,12 +68,13 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
     let tested = options.runtimes.iter().zip(grouped).map(|((name, path), [original, patched])| {
         let content = original.iter().filter(|(_, runs)| runs.iter().all(Run::passed));
         let content: BTreeSet<&str> = content.map(|(name, _)| *name).collect();
+        let patched = settle(&expected.patched, patched, &content, &[], &facts);
         Tested {
             name: name.clone(),
             path: path.clone(),
             version: version(path),
-            rows: settle(&expected.programs, original, &content, &facts),
-            patched: settle(&expected.patched, patched, &content, &facts),
+            rows: settle(&expected.programs, original, &content, &patched, &facts),
+            patched,
         }
     });
     let report = Report {
@@ -87,17 +88,20 @@ pub fn run(options: &Options) -> Result<(String, bool)> {
     Ok((report.table(), report.as_expected()))
 }
 
-/// The rows of one runtime; `content` are the programs of the suite that pass by their own account.
+/// The rows of one runtime; `content` are the programs of the suite that pass by their own account,
+/// `patched` the rows of the corrected ones.
 fn settle(
     programs: &BTreeMap<String, Program>,
     runs: Runs<'_>,
     content: &BTreeSet<&str>,
+    patched: &[Row],
     facts: &Facts,
 ) -> Vec<Row> {
     let row = |(name, runs): (&str, Vec<Run>)| {
         let program = programs.get(name)?;
         let control = program.control.as_ref().is_none_or(|control| content.contains(control.as_str()));
-        Some(Row::settle(name, program, runs, control, facts))
+        let corrected = patched.iter().any(|row| row.name == name && row.verdict == Verdict::Pass);
+        Some(Row::settle(name, program, runs, Others { control, corrected }, facts))
     };
     runs.into_iter().filter_map(row).collect()
 }

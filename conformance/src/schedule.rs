@@ -72,7 +72,7 @@ impl Lane<'_> {
             bar.inc(1);
         };
         let (alone, together): (Vec<usize>, Vec<usize>) =
-            (0..tasks.len()).partition(|index| tasks.get(*index).is_some_and(|task| task.program.alone));
+            (0..tasks.len()).partition(|index| tasks.get(*index).is_some_and(|task| self.alone(task)));
         alone.into_iter().for_each(one);
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -94,11 +94,20 @@ impl Lane<'_> {
         runs.into_iter().map(|run| run.unwrap_or_else(|| Err(interrupted()))).collect()
     }
 
-    /// The runs of a task: one, or more where it lost a race that it may repeat.
+    /// Where a race may be lost every time, nothing is gained by giving it the CPU.
+    fn alone(&self, task: &Task<'_>) -> bool {
+        task.program.alone && task.program.may_lose_all(self.facts).is_none()
+    }
+
+    /// The runs of a task: one, or more where it lost a race that it may repeat, or has a rate.
     fn until_won(&self, task: &Task<'_>, number: usize, stopped: impl Fn() -> bool) -> Result<Vec<Run>> {
-        let lost = |run: &Run| task.program.race.as_ref().is_some_and(|line| run.finding.has(line));
+        let rated = task.program.may_lose_all(self.facts);
+        let lost = |run: &Run| {
+            rated.is_some() || task.program.race.as_ref().is_some_and(|line| run.finding.has(line))
+        };
+        let most = rated.unwrap_or(task.program.retries + 1);
         let mut runs = vec![self.one(task, &task.evidence, number, &stopped)?];
-        while runs.len() <= task.program.retries && runs.last().is_some_and(lost) && !stopped() {
+        while runs.len() < most && runs.last().is_some_and(lost) && !stopped() {
             let evidence = format!("{}-{:02}", task.evidence.display(), runs.len() + 1);
             runs.push(self.one(task, Path::new(&evidence), number, &stopped)?);
         }

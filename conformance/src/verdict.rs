@@ -77,19 +77,29 @@ pub struct Row {
     pub runs: Vec<Run>,
 }
 
+/// What other programs show of the same runtime.
+#[derive(Clone, Copy)]
+pub struct Others {
+    /// Whether the program's control passed.
+    pub control: bool,
+    /// Whether its corrected form did.
+    pub corrected: bool,
+}
+
 impl Row {
-    /// Settles the verdict. `control` is whether the program's control passed.
-    pub fn settle(name: &str, program: &Program, runs: Vec<Run>, control: bool, facts: &Facts) -> Self {
+    /// Settles the verdict.
+    pub fn settle(name: &str, program: &Program, runs: Vec<Run>, others: Others, facts: &Facts) -> Self {
         let obstacle = program.obstacle(facts);
         let possible = obstacle.is_none() && program.class != Class::Broken;
         // Those before the last were lost races, and repeated.
-        let counted = if program.retries > 0 { runs.len().saturating_sub(1) } else { 0 };
+        let races = program.races(facts);
+        let counted = if races { 0 } else { runs.len().saturating_sub(1) };
         let counted = runs.get(counted..).unwrap_or_default();
         let failures: Vec<&Finding> =
             counted.iter().filter(|run| !run.passed()).map(|run| &run.finding).collect();
         let right = counted.len() - failures.len();
         let (verdict, reason) = match failures.first() {
-            None => content(program, obstacle, control),
+            None => content(program, obstacle, others.control),
             Some(_) if obstacle.is_some() => (Verdict::NotRunnable, obstacle),
             Some(failure) if program.class == Class::Broken => {
                 let known = program.fails.as_ref().is_some_and(|line| failure.has(line));
@@ -100,7 +110,8 @@ impl Row {
             Some(failure) => {
                 let lost = |failure: &&Finding| program.race.as_ref().is_some_and(|line| failure.has(line));
                 let other = failures.iter().find(|failure| !lost(failure));
-                if right > 0 && other.is_none() {
+                let works = if program.may_lose_all(facts).is_some() { others.corrected } else { right > 0 };
+                if races && works && other.is_none() {
                     (Verdict::Race, None)
                 } else {
                     (Verdict::Fail, other.unwrap_or(failure).failures.first().cloned())
@@ -108,9 +119,7 @@ impl Row {
             }
         };
         // However many runs it won: a count that hangs on luck would differ from run to run.
-        let raced = program.race.is_some()
-            && program.retries == 0
-            && matches!(verdict, Verdict::Pass | Verdict::Race);
+        let raced = races && matches!(verdict, Verdict::Pass | Verdict::Race);
         let (verdict, reason) = if raced {
             let why = program.reason.as_deref().unwrap_or_default();
             (Verdict::Race, Some(format!("{right} of {} runs in order: {why}", runs.len())))
@@ -181,6 +190,10 @@ mod tests {
     use super::*;
 
     fn settle(toml: &str, runs: &[&str], control: bool) -> (Verdict, bool) {
+        settle_with(toml, runs, Others { control, corrected: false }, &[])
+    }
+
+    fn settle_with(toml: &str, runs: &[&str], others: Others, facts: &[&'static str]) -> (Verdict, bool) {
         let run = |failure: &&str| Run {
             finding: Finding {
                 ok: 0,
@@ -195,8 +208,8 @@ mod tests {
             "x",
             &toml::from_str(toml).unwrap(),
             runs.iter().map(run).collect(),
-            control,
-            &Facts::none(),
+            others,
+            &Facts::only(facts),
         );
         (row.verdict, row.expected)
     }
@@ -232,6 +245,23 @@ mod tests {
         assert_eq!(settle(toml, &["late", ""], true), (Verdict::Pass, true));
         assert_eq!(settle(toml, &["late", "late", "late"], true), (Verdict::Fail, false));
         assert_eq!(settle(toml, &["late", "other"], true), (Verdict::Fail, false));
+    }
+
+    #[test]
+    fn races_that_may_be_lost() {
+        let toml = "class = \"passable\"\nrace = \"late\"\nretries = 2\nlost-with = { fact = \"emulated-cpu\", runs = 2 }";
+        let settle = |runs: &[&str], corrected, facts| {
+            settle_with(toml, runs, Others { control: true, corrected }, facts)
+        };
+        let emulated = &["emulated-cpu"];
+        assert_eq!(settle(&["late", "late"], true, emulated), (Verdict::Race, true));
+        assert_eq!(settle(&["late", ""], true, emulated), (Verdict::Race, true));
+        assert_eq!(settle(&["", ""], true, emulated), (Verdict::Race, true), "no pass by luck");
+        assert_eq!(settle(&["late", "other"], true, emulated), (Verdict::Fail, false));
+        assert_eq!(settle(&["late", "late"], false, emulated), (Verdict::Fail, false), "nothing shows it");
+        assert_eq!(settle(&["late", ""], false, emulated), (Verdict::Fail, false), "nothing shows it");
+        assert_eq!(settle(&["late", "late"], true, &[]), (Verdict::Fail, false));
+        assert_eq!(settle(&["late", ""], true, &[]), (Verdict::Pass, true));
     }
 
     #[test]
