@@ -6,7 +6,7 @@
 //!
 //! usage: order HARNESS BUNDLE >harness/start-path.ld (as root, x86-64; `just order` does it)
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -106,22 +106,15 @@ fn follow(harness: &str, command: &str, functions: &Functions, order: &mut Vec<u
     eprintln!("{} functions after {command}", order.len());
 }
 
-/// A name as it is in the next build: without the hashes that every change makes new.
+/// A name as it is in the next build: without the disambiguators of crates (Cs.._) and the suffix of
+/// link-time optimization, which every change makes new.
 fn pattern(name: &str) -> String {
-    let mut pattern = String::new();
-    let mut rest = name;
-    while let Some(at) = rest.find("17h").filter(|at| rest.len() >= at + 19 && name.starts_with("_ZN")) {
-        pattern.push_str(&rest[..at + 3]);
-        pattern.push('*');
-        rest = &rest[at + 19..];
-    }
-    pattern.push_str(rest);
-    // The crate's disambiguator of the newer mangling: Cs...._
-    let mut parts = pattern.split("Cs");
-    let first = parts.next().unwrap_or_default().to_owned();
+    let name = name.split_once(".llvm.").map_or(name.to_owned(), |(name, _)| format!("{name}*"));
     if !name.starts_with("_R") {
-        return pattern;
+        return name;
     }
+    let mut parts = name.split("Cs");
+    let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |whole, part| match part.split_once('_') {
         Some((_, behind)) => format!("{whole}Cs*_{behind}"),
         None => format!("{whole}Cs{part}"),
@@ -129,22 +122,11 @@ fn pattern(name: &str) -> String {
 }
 
 fn print(functions: &Functions, order: &[u64]) {
-    let mut all: HashMap<String, (u64, u64)> = HashMap::new();
-    let ran: HashSet<u64> = order.iter().copied().collect();
-    for (start, (end, name)) in functions {
-        let sum = all.entry(pattern(name)).or_default();
-        let size = end - start;
-        (sum.0, sum.1) = (sum.0 + size, sum.1 + if ran.contains(start) { size } else { 0 });
-    }
     println!("/* What the verbs of a start run, first things first. Made by `just order`. */");
     println!("SECTIONS\n{{\n  .text.start_path :\n  {{");
     let mut printed = HashSet::new();
     for start in order {
-        let name = &functions[start].1;
-        let pattern = pattern(name);
-        // One generic function is many, of which most may never run: then this one alone is meant.
-        let (size, ran) = all[&pattern];
-        let line = if ran * 2 >= size { pattern } else { name.clone() };
+        let line = pattern(&functions[start].1);
         if printed.insert(line.clone()) {
             println!("    *(.text.{line})");
         }
