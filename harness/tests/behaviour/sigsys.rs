@@ -71,7 +71,8 @@ fn recorded() {
         assert_eq!((ran.code, ran.stderr), (Some(159), line));
     }
     let record = RECORD.replace("ARCH", mkdir.0).replace("NUMBER", &mkdir.1.to_string());
-    let mut fixture = forbidden(&record);
+    // It runs until its events are listened to.
+    let mut fixture = forbidden(&format!("busybox sleep 2; {record}"));
     std::fs::write(fixture.rootfs().join("log"), "").unwrap();
     let script = "$H create $ID && { $H events $ID & $H start $ID; wait; }";
     let expected = json!({ "type": "seccomp", "id": fixture.id,
@@ -79,7 +80,7 @@ fn recorded() {
     assert_eq!(seccomp_events(&with_log(&fixture, "bundle/rootfs/log", script)), [expected]);
     fixture.call(&["delete", &fixture.id]).prints("");
     // A process that a handler saves, or that ends otherwise, was not ended by its filter.
-    fixture.config["process"]["args"] = json!(["sh", "-c", record]);
+    fixture.config["process"]["args"] = json!(["sh", "-c", format!("busybox sleep 2; {record}")]);
     assert_eq!(seccomp_events(&with_log(&fixture, "bundle/rootfs/log", script)), Vec::<Value>::new());
 }
 
@@ -108,10 +109,13 @@ fn not_recorded() {
     let ran = with_log(&fixture, "empty", exec);
     assert_eq!((ran.code, ran.stderr), (Some(159), format!("warning: {BEGIN} {NO_RECORD}\n")));
     fixture.call(&["delete", "-f", &fixture.id]).prints("");
+    // It runs until its events are listened to.
+    let late = forbidden("busybox sleep 2");
+    std::fs::write(late.path().join("empty"), "").unwrap();
     let events = "$H create $ID && { $H events $ID & $H start $ID; wait; }";
     let expected =
-        json!({ "type": "seccomp", "id": fixture.id, "data": { "message": format!("{BEGIN} {NO_RECORD}") } });
-    assert_eq!(seccomp_events(&with_log(&fixture, "empty", events)), [expected]);
+        json!({ "type": "seccomp", "id": late.id, "data": { "message": format!("{BEGIN} {NO_RECORD}") } });
+    assert_eq!(seccomp_events(&with_log(&late, "empty", events)), [expected]);
 }
 
 /// What the kernel itself writes is what is read. It limits the rate, so another try may be needed.
