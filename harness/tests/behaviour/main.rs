@@ -32,6 +32,7 @@ mod rootless;
 mod seccomp;
 mod services;
 mod sigsys;
+mod update;
 mod user;
 mod world;
 
@@ -70,6 +71,7 @@ fn main() {
         seccomp::trials(),
         services::trials(),
         sigsys::trials(),
+        update::trials(),
         user::trials(),
         world::trials(),
     ];
