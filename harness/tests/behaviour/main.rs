@@ -34,6 +34,7 @@ mod services;
 mod sigsys;
 mod update;
 mod user;
+mod watch;
 mod world;
 
 fn main() {
@@ -73,6 +74,7 @@ fn main() {
         sigsys::trials(),
         update::trials(),
         user::trials(),
+        watch::trials(),
         world::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
