@@ -22,6 +22,7 @@ mod image;
 mod inside;
 mod joining;
 mod lifecycle;
+mod log;
 mod mounts;
 mod options;
 mod policy;
@@ -62,6 +63,7 @@ fn main() {
         inside::trials(),
         joining::trials(),
         lifecycle::trials(),
+        log::trials(),
         mounts::trials(),
         options::trials(),
         policy::trials(),
