@@ -13,7 +13,7 @@ use table::{Flag, GLOBAL, VERBS};
 use crate::error::{Error, Result};
 
 /// Options that hold for every verb.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Global {
     root: Option<PathBuf>,
     /// Log file.

@@ -148,7 +148,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     let arena = Bump::new();
     let mut plan = Plan::new(&arena, &spec, id, &facts, options.wishes)?;
     for warning in &plan.warnings {
-        eprintln!("warning: {warning}");
+        crate::log::warning(warning);
     }
     labels::check_plan(&plan)?;
     let console = terminal_socket(plan.process.as_ref().is_some_and(|one| one.terminal.open), options)?;

@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("log::one_error", Needs::Root, one_error),
         trial("log::several_records", Needs::Root, several_records),
+        trial("log::warnings", Needs::Root, warnings),
     ]
 }
 
@@ -244,4 +245,38 @@ fn several_records() {
             "warning: --log /nowhere/log: No such file or directory (os error 2)\nerror: container does not exist: \"nobody\"\n"
         )
     );
+}
+
+/// Where there is a log warnings are there and nowhere else: engines take what is on stderr for the
+/// container's.
+fn warnings() {
+    let mut fixture = Fixture::script("sleep 100");
+    fixture.config["process"]["capabilities"]["bounding"] = json!(["CAP_FROB"]);
+    fixture.config["hooks"] = json!({ "poststop": [{ "path": "/bin/false" }] });
+    fixture.config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        // The first two are in podman's own profile.
+        { "names": ["swapcontext", "timerfd", "frob"], "action": "SCMP_ACT_ERRNO" }] });
+    fixture.write();
+    let told = [
+        "config.json: /process/capabilities/bounding/0: unknown capability \"CAP_FROB\" is ignored",
+        "config.json: /linux/seccomp/syscalls: unknown system calls are ignored: frob",
+        "poststop hook #1 /bin/false: exit status: 1",
+    ];
+    let log = fixture.path().join("log.json");
+    let name = log.to_str().unwrap();
+    for logs in [true, false] {
+        let global: &[&str] = if logs { &["--log", name, "--log-format", "json"] } else { &[] };
+        let mut stderr = String::new();
+        for args in [&["create", &fixture.id][..], &["delete", "--force", &fixture.id]] {
+            let ran = fixture.call(&[global, args].concat());
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+            stderr += &ran.stderr;
+        }
+        let lines: String = told.iter().map(|line| format!("warning: {line}\n")).collect();
+        assert_eq!(stderr, if logs { "" } else { &lines });
+        let text = fs::read_to_string(&log).unwrap();
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let records = records.map(|record| json!([record["level"], record["msg"]]));
+        assert_eq!(records.collect::<Vec<_>>(), told.map(|line| json!(["warning", line])));
+    }
 }
