@@ -194,7 +194,9 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     if let Some(section) = &filter {
         directory.store_filter(section)?;
     }
-    let way = Way::choose(&store, &plan, &joined, sources.privileged)?;
+    // An empty mount namespace shows no procfs, without which a user namespace gets none
+    // (mount_too_revealing in fs/namespace.c).
+    let way = Way::choose(&store, &plan, &joined, sources.privileged && !facts.mapped)?;
     let work = Work { plan: &plan, filter, sources, joined, way, devices, console, page_file, page };
     let poststop = plan.hooks.poststop.clone().unwrap_or_default();
     let told = state.clone();
@@ -234,7 +236,7 @@ fn make_cgroup(
             rollback.cgroup = made;
         }
         // An ordinary user who asked for no limits gets a container without a cgroup.
-        Err(_) if !privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
+        Err(_) if (!privileged || facts.mapped) && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
             state.cgroups.clear();
             state.made.clear();
         }

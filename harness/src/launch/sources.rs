@@ -10,7 +10,7 @@ use init_core::config::{ASKED, MOST_TREES, Mount, Setting};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use super::{Bundle, c_path, idmap};
 use crate::error::{Context, Error, Result, lossy};
@@ -97,10 +97,23 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// A relative source is the container's own, below its state.
+/// A relative source is the container's own, below its state. In place of a cgroup that it does not have
+/// there is nothing.
 fn clone_late(state: &Path, source: &CStr) -> Result<OwnedFd> {
     let source = state.join(lossy(source));
-    rustix::mount::open_tree(CWD, &source, CLONE).host("open_tree", source.display())
+    match rustix::mount::open_tree(CWD, &source, CLONE) {
+        Err(Errno::NOENT) if source.starts_with(crate::cgroup::MOUNT) => {
+            empty().host("mount", "an empty file system")
+        }
+        tree => tree.host("open_tree", source.display()),
+    }
+}
+
+fn empty() -> rustix::io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&context, "mode", "555")?;
+    rustix::mount::fsconfig_create(&context)?;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 fn clone_flags(recursive: bool) -> OpenTreeFlags {

@@ -45,6 +45,8 @@ pub use schedule::{Schedule, Scheduler};
 pub struct Facts {
     /// Controllers of cgroup v1, by mount directory below /sys/fs/cgroup; `None` on cgroup v2.
     pub v1: Option<Vec<String>>,
+    /// Whether root is an ordinary user outside of the runtime's own user namespace.
+    pub mapped: bool,
 }
 
 /// A container, decided.
@@ -191,7 +193,7 @@ impl<'a> Plan<'a> {
             )?,
             early_mounts,
             mounts,
-            devices: devices::plan(arena, linux, &namespaces, bound)?,
+            devices: devices::plan(arena, linux, namespaces.has(Kind::User) || facts.mapped, bound)?,
             links: if bound { Vec::new() } else { devices::LINKS.to_vec() },
             hostname: text(arena, "/hostname", spec.hostname.as_deref().unwrap_or_default())?,
             domainname: text(arena, "/domainname", spec.domainname.as_deref().unwrap_or_default())?,
