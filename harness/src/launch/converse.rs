@@ -81,6 +81,8 @@ impl Talk<'_, '_> {
         }
         self.follow(state)?;
         self.go_home()?;
+        let joined = maps::check(state.pid, &self.plan.namespaces);
+        self.init.checked(joined)?;
         let settled = if known { Ok(()) } else { self.prepare(state) }.and_then(|()| self.settle(state));
         self.init.checked(settled)?;
         self.init.send(PROC_RUN)?;
