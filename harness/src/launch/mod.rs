@@ -17,6 +17,7 @@ mod listener;
 mod maps;
 mod namespaces;
 mod network;
+mod nodes;
 pub mod notify;
 pub mod rdt;
 mod schedule;
@@ -159,7 +160,8 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     {
         crate::plan::without_groups(&mut planned.process, &plan.namespaces)?;
     }
-    if !sources.privileged {
+    nodes::find(&arena, &mut plan.devices)?;
+    if !sources.privileged || facts.mapped {
         // Loading a policy takes privileges that making device nodes takes as well.
         plan.cgroup.devices.clear();
     }
