@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value};
 
@@ -16,8 +17,8 @@ const LABEL: &str = "system_u:object_r:svirt_sandbox_file_t:s0:c715,c811";
 /// A probe: why the fact does not hold.
 type Probe = fn(&Machine<'_>) -> Option<String>;
 
-/// Every fact but `v1:CONTROLLER`.
-const PROBES: [(&str, Probe); 10] = [
+/// Every fact but `v1:CONTROLLER` and `v2:CONTROLLER`.
+const PROBES: [(&str, Probe); 14] = [
     ("cpu,cpuacct", |machine| absent(!machine.mounted("cpu,cpuacct"), "no hierarchy named cpu,cpuacct")),
     ("two-cpus", |_| {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
@@ -49,6 +50,18 @@ const PROBES: [(&str, Probe); 10] = [
         let known = fs::write("/sys/fs/selinux/context", LABEL).is_ok();
         absent(!known, &format!("no SELinux, or no policy that knows {LABEL}"))
     }),
+    ("no-apparmor", |_| {
+        let there = fs::exists("/sys/module/apparmor").unwrap_or(true);
+        absent(there, "the kernel has AppArmor")
+    }),
+    ("no-selinux", |_| absent(has_file_system("selinuxfs"), "the kernel has SELinux")),
+    ("no-resctrl", |_| absent(has_file_system("resctrl"), "the kernel has resctrl")),
+    ("veth", |_| {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "ip", "link", "add", "type", "veth"]).stdout(Stdio::null());
+        let made = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        absent(!made, "no pair of devices can be made: no ip (iproute2), unshare or veth")
+    }),
     ("kmem-limit", |machine| {
         absent(!machine.keeps_kmem_limit(), "this kernel ignores memory.kmem.limit_in_bytes")
     }),
@@ -67,8 +80,8 @@ struct Machine<'m> {
     cgroups: Cgroups,
 }
 
-/// Facts by name; for those that do not hold, why.
-pub struct Facts(BTreeMap<&'static str, Option<String>>, Vec<String>);
+/// Facts by name; for those that do not hold, why. The controllers of v1, and those of v2.
+pub struct Facts(BTreeMap<&'static str, Option<String>>, [Vec<String>; 2]);
 
 impl Facts {
     /// Looks at the machine.
@@ -76,27 +89,33 @@ impl Facts {
         let machine = Machine { hierarchies, cgroups: Cgroups::new(hierarchies, 0)? };
         let facts = PROBES.iter().map(|(name, probe)| (*name, probe(&machine))).collect();
         machine.cgroups.sweep()?;
-        let controllers = hierarchies.iter().flat_map(|hierarchy| hierarchy.options.split(','));
-        Ok(Self(facts, controllers.filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+        let old = hierarchies.iter().flat_map(|hierarchy| hierarchy.options.split(','));
+        let old = old.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let unified = hierarchies.iter().filter(|hierarchy| hierarchy.options.is_empty());
+        let list = |one: &Hierarchy| fs::read_to_string(one.own.join("cgroup.controllers"));
+        let new = unified.flat_map(list).collect::<Vec<_>>().join(" ");
+        Ok(Self(facts, [old, new.split_whitespace().map(str::to_owned).collect()]))
     }
 
     /// A machine with these facts and no others.
     #[cfg(test)]
     pub fn only(names: &[&'static str]) -> Self {
-        Self(names.iter().map(|name| (*name, None)).collect(), Vec::new())
+        Self(names.iter().map(|name| (*name, None)).collect(), Default::default())
     }
 
     /// Whether there is a fact of that name.
     pub fn knows(name: &str) -> bool {
-        name.starts_with("v1:") || PROBES.iter().any(|(known, _)| *known == name)
+        controller(name).is_some() || PROBES.iter().any(|(known, _)| *known == name)
     }
 
     /// Why a fact does not hold.
     pub fn lack(&self, name: &str) -> Option<String> {
-        match name.strip_prefix("v1:") {
-            Some(controller) => {
-                let mounted = self.1.iter().any(|mounted| mounted == controller);
-                absent(!mounted, &format!("no cgroup v1 hierarchy with {controller}"))
+        match controller(name) {
+            Some((version, controller)) => {
+                let [old, new] = &self.1;
+                let there = if version == 1 { old } else { new };
+                let there = there.iter().any(|there| there == controller);
+                absent(!there, &format!("no cgroup v{version} hierarchy with {controller}"))
             }
             None => self.0.get(name).cloned().unwrap_or_else(|| Some(format!("{name} was not looked for"))),
         }
@@ -107,7 +126,8 @@ impl Facts {
         let value = |lack: &Option<String>| lack.clone().map_or(Value::Bool(true), Value::String);
         let mut facts: Map<String, Value> =
             self.0.iter().map(|(name, lack)| ((*name).to_owned(), value(lack))).collect();
-        facts.insert("v1".into(), self.1.clone().into());
+        let [old, new] = self.1.clone();
+        facts.extend([("v1".into(), old.into()), ("v2".into(), new.into())]);
         Value::Object(facts)
     }
 }
@@ -130,6 +150,17 @@ impl Machine<'_> {
         };
         fs::write(&file, LIMIT).is_ok() && fs::read_to_string(&file).is_ok_and(|value| value.trim() == LIMIT)
     }
+}
+
+/// Version and name of a controller, where the fact is one.
+fn controller(fact: &str) -> Option<(u8, &str)> {
+    let of = |version, prefix| fact.strip_prefix(prefix).map(|name| (version, name));
+    of(1, "v1:").or_else(|| of(2, "v2:"))
+}
+
+fn has_file_system(name: &str) -> bool {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    known.lines().any(|line| line.split('\t').nth(1) == Some(name))
 }
 
 fn absent(lacks: bool, reason: &str) -> Option<String> {

@@ -2,9 +2,29 @@
 //! shim shows the last error of it.
 
 use std::io::Write;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use crate::cli::Global;
+
+/// The command line's, for who is not told.
+static GLOBAL: OnceLock<Global> = OnceLock::new();
+
+/// From here on warnings go to `--log`, if there is one.
+pub fn open(global: &Global) {
+    if global.log.is_some() {
+        let _once = GLOBAL.set(global.clone());
+    }
+}
+
+/// Tells of something that does not end the call: on stderr only without a log, as that of `create` and
+/// `run` is the container's, too.
+pub fn warning(message: &str) {
+    match GLOBAL.get() {
+        Some(global) => write(global, "warning", message),
+        None => eprintln!("warning: {message}"),
+    }
+}
 
 /// Appends an error to `--log`. A log that cannot be written is reported on stderr.
 pub fn error(global: &Global, message: &str) {

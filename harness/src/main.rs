@@ -66,6 +66,7 @@ fn carry_out(arguments: impl Iterator<Item = OsString>, global: &mut Global) -> 
             // What the caller left open is not for the container, and modes are to be exact.
             error::Context::host(sys::close_on_exec_from_3(), "close_range", "")?;
             rustix::process::umask(rustix::fs::Mode::empty());
+            log::open(global);
             (verb.run)(global, &args)
         }
     }

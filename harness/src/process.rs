@@ -69,3 +69,11 @@ fn with_stat<T>(pid: i32, look: impl FnOnce(&str, SplitAsciiWhitespace<'_>) -> O
     let mut fields = fields.split_ascii_whitespace();
     look(fields.next()?, fields)
 }
+
+/// `INIT_USER_NS_INO` of linux/nsfs.h.
+const INITIAL: u64 = 0xefff_fffd;
+
+/// Whether root is an ordinary user outside of this user namespace, as an ordinary user's engine is.
+pub fn is_mapped() -> bool {
+    rustix::fs::stat("/proc/self/ns/user").is_ok_and(|stat| stat.st_ino != INITIAL)
+}

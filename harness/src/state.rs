@@ -224,7 +224,7 @@ pub fn find(root: &Path, id: &str) -> Result<Directory> {
 }
 
 fn missing(id: &str) -> Error {
-    Error::State(format!("container {id:?} does not exist"))
+    Error::State(format!("container does not exist: {id:?}"))
 }
 
 impl Directory {

@@ -183,7 +183,7 @@ message! {
         pub set_all: u64,
         /// `MOUNT_ATTR_*` to clear on the mount and all below it.
         pub clear_all: u64,
-        /// Copy what the target holds into the new mount (`tmpcopyup`).
+        /// Copy what the target holds into the new mount, not its own mode (`tmpcopyup`).
         pub copy_up: bool,
         /// Propagation of the mount, recursively; 0: private.
         pub propagation: u64,

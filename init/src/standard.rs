@@ -289,8 +289,8 @@ fn start<'a>(init: &mut Bootstrap, kept: &Kept<'a>, rest: &Arena<'a>) -> Fault<'
 
 fn released<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Result<(), Fault<'a>> {
     // The harness has heard Done; the socket would be a descriptor of the host.
-    init.close_socket();
     init.enter(Phase::Gate);
+    init.close_socket();
     let fifo = gate::wait(&kept.procfs.mount, &kept.fifo, &kept.spent)?;
     init.gate = Some(fifo);
 

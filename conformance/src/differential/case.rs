@@ -11,7 +11,7 @@ use rustix::mount::MountFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::table::{BUNDLE, Case};
+use super::table::{Around, BUNDLE, Case, LISTENER};
 use super::{console, files};
 use crate::error::{Context, Error, Result};
 
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub report: Value,
     /// What hooks saw, in their order.
     pub hooks: Vec<Value>,
+    /// What came with listeners of seccomp.
+    pub listened: Vec<Value>,
     /// The root file system afterwards.
     pub rootfs: Value,
 }
@@ -53,6 +55,11 @@ pub struct Outcome {
 pub fn run(order: &str) -> Result<u8> {
     let order: Order = serde_json::from_str(order).at("read", "order")?;
     bundle(&order)?;
+    if order.case.around.contains(&Around::Pair) {
+        pair()?;
+    }
+    let listener = || UnixListener::bind(LISTENER).at("bind", LISTENER).map(console::refuse);
+    let told = order.case.around.contains(&Around::Listener).then(listener).transpose()?;
     let hook = order.driver.display().to_string();
     let (config, process) = order.case.apply(order.config.clone(), &order.id, &hook)?;
     let write = |name: &str, value: &Value| {
@@ -78,6 +85,7 @@ pub fn run(order: &str) -> Result<u8> {
         status,
         report: last.map(settle).unwrap_or_default(),
         hooks: hooks()?,
+        listened: told.iter().flat_map(|told| told.try_iter()).map(numberless).collect(),
         rootfs: json!(files::list(&format!("{BUNDLE}/rootfs"))),
     };
     let text = serde_json::to_string(&outcome).at("write", "outcome")?;
@@ -119,7 +127,7 @@ impl Order {
         if status != Some(0) {
             return Ok((status, String::new()));
         }
-        let terminal = console::receive(&listener)?;
+        let (terminal, _) = console::receive(&listener)?;
         let status = self.call(&["start", &self.id], "/dev/null")?;
         let printed = console::read(terminal);
         self.call(&["delete", "--force", &self.id], "/dev/null")?;
@@ -170,6 +178,35 @@ fn bundle(order: &Order) -> Result<()> {
     let program = format!("{BUNDLE}/rootfs/report");
     fs::copy(&order.driver, &program).at("copy", program)?;
     mode("rootfs/report", 0o755)
+}
+
+/// Two devices, of which one can be given to a container.
+fn pair() -> Result<()> {
+    for arguments in [
+        "link add host0 address 02:00:00:00:00:07 mtu 1400 type veth peer name peer0 address 02:00:00:00:00:08",
+        "address add 10.7.0.2/24 dev host0",
+        "address add 10.9.0.2/24 dev host0 valid_lft 900 preferred_lft 900",
+        "address add fd00:7::2/64 dev host0 nodad",
+        "address add fd00:8::2/64 dev host0",
+        "link set peer0 up",
+        "link set host0 up",
+    ] {
+        let status = Command::new("ip").args(arguments.split(' ')).status().at("execute", "ip")?;
+        if !status.success() {
+            return Err(Error::new(format!("ip {arguments}: {status}")));
+        }
+    }
+    Ok(())
+}
+
+/// A state without the numbers of processes, which say nothing.
+fn numberless(mut state: Value) -> Value {
+    for pid in ["/pid", "/state/pid"] {
+        if let Some(pid) = state.pointer_mut(pid) {
+            *pid = json!(pid.as_i64() > Some(1));
+        }
+    }
+    state
 }
 
 /// Namespaces as seen from here: the same, or new.

@@ -59,6 +59,9 @@ fn flat(outcome: &Outcome) -> BTreeMap<String, String> {
     }
     let names = outcome.hooks.iter().filter_map(|hook| hook["name"].as_str());
     values.insert("hooks".to_owned(), names.collect::<Vec<_>>().join(" "));
+    for (index, listened) in outcome.listened.iter().enumerate() {
+        flatten(&format!("listened.{index}"), listened, &mut values);
+    }
     flatten("rootfs", &outcome.rootfs, &mut values);
     values
 }
@@ -94,7 +97,14 @@ mod tests {
 
     fn outcome(refused: Option<&str>, report: Value) -> Outcome {
         let refused = refused.map(str::to_owned);
-        Outcome { refused, status: Some(0), report, hooks: Vec::new(), rootfs: json!({}) }
+        Outcome {
+            refused,
+            status: Some(0),
+            report,
+            hooks: Vec::new(),
+            listened: Vec::new(),
+            rootfs: json!({}),
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::reporter::{read, text};
 
-/// Files of the v1 controllers that a configuration can set.
-const LIMITS: [&str; 21] = [
+/// Files of the controllers that a configuration can set: those of v1, then those of v2.
+const LIMITS: [&str; 39] = [
     "memory/memory.limit_in_bytes",
     "memory/memory.soft_limit_in_bytes",
     "memory/memory.memsw.limit_in_bytes",
@@ -34,6 +34,24 @@ const LIMITS: [&str; 21] = [
     "freezer/freezer.state",
     "hugetlb/hugetlb.2MB.limit_in_bytes",
     "net_cls/net_cls.classid",
+    "cgroup.freeze",
+    "cgroup.max.depth",
+    "cgroup.max.descendants",
+    "cgroup.type",
+    "cpu.idle",
+    "cpu.max",
+    "cpu.max.burst",
+    "cpu.weight",
+    "cpuset.cpus",
+    "cpuset.mems",
+    "hugetlb.2MB.max",
+    "hugetlb.2MB.rsvd.max",
+    "hugetlb.1GB.max",
+    "io.max",
+    "memory.low",
+    "memory.max",
+    "memory.swap.max",
+    "pids.max",
 ];
 
 /// Symbolic links of a directory.

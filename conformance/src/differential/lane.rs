@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::case::{self, Outcome};
-use super::table::Case;
+use super::table::{Around, Case};
 use crate::cell;
 use crate::cgroups::Hierarchy;
 use crate::error::{Context, Error, Result};
@@ -82,9 +82,16 @@ impl Lane {
             runtime: task.runtime.to_path_buf(),
         };
         let file = |ending: &str| PathBuf::from(format!("{}.{ending}", task.evidence.display()));
+        let mut arguments = vec!["case".into(), serde_json::to_string(&order).at("write", "order")?];
+        let mut program = self.driver.clone();
+        if task.case.around.contains(&Around::Pair) {
+            // Never the machine's own devices.
+            arguments.splice(..0, ["--net".into(), program.display().to_string()]);
+            program = "unshare".into();
+        }
         let order = cell::Order {
-            program: self.driver.clone(),
-            arguments: vec!["case".into(), serde_json::to_string(&order).at("write", "order")?],
+            program,
+            arguments,
             runtime: task.runtime.to_path_buf(),
             work: PathBuf::from("/run/tmp"),
             stdout: file("json"),

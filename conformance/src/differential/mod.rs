@@ -7,6 +7,7 @@ mod files;
 mod lane;
 mod listed;
 mod mountinfo;
+mod network;
 mod reporter;
 mod table;
 

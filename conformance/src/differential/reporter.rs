@@ -9,7 +9,7 @@ use rustix::fd::AsFd;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{files, mountinfo};
+use super::{files, mountinfo, network};
 use crate::error::{Context, Result};
 
 /// Lines of /proc/self/status that a configuration decides.
@@ -125,7 +125,8 @@ fn report(order: &Order) -> Value {
         "devices": files::list("/dev"),
         "cgroups": cgroups(),
         "limited": files::cgroup_values(),
-        "network": files::names("/sys/class/net"),
+        "network": network::devices(),
+        "addresses": network::addresses(),
         "keyrings": keyrings(&order.id),
         "terminal": terminal(),
         // Last: they change things.

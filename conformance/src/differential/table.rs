@@ -14,6 +14,19 @@ pub const DEFAULT: &str = "default";
 /// Where a case's bundle is, in its cell.
 pub const BUNDLE: &str = "/run/tmp/bundle";
 
+/// Where notifications of seccomp go.
+pub const LISTENER: &str = "/run/tmp/listener";
+
+/// What a case may need around its bundle.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Around {
+    /// Somebody who listens for seccomp notifications.
+    Listener,
+    /// A network namespace of the case's own with a pair of devices, host0 and peer0.
+    Pair,
+}
+
 /// A case of the table. The texts are JSON.
 #[derive(Serialize, Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +43,9 @@ pub struct Case {
     /// Whether the first process waits to be killed.
     #[serde(default)]
     pub waits: bool,
+    /// What there is around the bundle.
+    #[serde(default)]
+    pub around: Vec<Around>,
     /// Whether it is to be as the default is.
     #[serde(default)]
     pub same: bool,
@@ -51,6 +67,7 @@ impl Case {
     pub fn apply(&self, mut config: Value, id: &str, hook: &str) -> Result<(Value, Option<Value>)> {
         let part = |text: &String| {
             let text = text.replace("@BUNDLE@", BUNDLE).replace("@HOOK@", hook).replace("@ID@", id);
+            let text = text.replace("@LISTENER@", LISTENER);
             serde_json::from_str::<Value>(&text).at("read", text)
         };
         let mut order = reporter::Order {
@@ -106,6 +123,7 @@ mod tests {
             exec: Some(r#"{"cwd":"/b"}"#.into()),
             paths: vec!["/p".into()],
             waits: false,
+            around: Vec::new(),
             same: false,
             needs: Vec::new(),
         };

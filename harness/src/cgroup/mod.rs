@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::error::{Context, Error, Result};
 use crate::plan::{Cgroup, Facts, Limit, Missing};
-use crate::process::{PATIENCE, wait_gone};
+use crate::process::{PATIENCE, is_mapped, wait_gone};
 
 pub use freeze::{freeze, is_frozen};
 pub use stats::{oom_kills, stats};
@@ -82,8 +82,9 @@ fn is_unified(directory: &Path) -> bool {
 
 /// Finds out which cgroup version is mounted, and which hierarchies.
 pub fn facts() -> Result<Facts> {
+    let mapped = is_mapped();
     if magic(Path::new(MOUNT)) == CGROUP2_MAGIC {
-        return Ok(Facts { v1: None });
+        return Ok(Facts { v1: None, mapped });
     }
     let text = std::fs::read_to_string("/proc/self/cgroup").host("read", "/proc/self/cgroup")?;
     let lists = text.lines().filter_map(|line| line.split(':').nth(1)).filter(|list| !list.is_empty());
@@ -91,7 +92,7 @@ pub fn facts() -> Result<Facts> {
     let mut mounted: Vec<String> =
         names.filter(|name| magic(&Path::new(MOUNT).join(name)) == CGROUP_MAGIC).collect();
     mounted.sort_unstable();
-    Ok(Facts { v1: Some(mounted) })
+    Ok(Facts { v1: Some(mounted), mapped })
 }
 
 impl Made {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{devices, is_unified, read_short, v1, write_limit};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Limit, Rule};
+use crate::spec::Resources;
 use crate::sys;
 
 /// Writes limits. One that contradicts another old value, as memory and swap do, is tried again
@@ -18,6 +19,28 @@ pub fn limits(directories: &[PathBuf], limits: &[Limit]) -> Result<()> {
         }
     }
     later.into_iter().try_for_each(|(directory, limit)| write_limit(directory, limit))
+}
+
+/// Fills in what v2 needs to know besides what is changed, and v1 does not, as it is now: the quota of
+/// a period, which are one file, and the memory that is no part of the swap.
+pub fn complete(directories: &[PathBuf], resources: &mut Resources<'_>) {
+    if let Some(directory) = directories.iter().find(|directory| is_unified(directory)) {
+        complete_from(directory, resources);
+    }
+}
+
+fn complete_from(directory: &Path, resources: &mut Resources<'_>) {
+    let current = |file: &str| {
+        let text = read_short(directory, file).ok()?;
+        let first = text.split_ascii_whitespace().next()?;
+        if first == "max" { Some(-1) } else { first.parse().ok() }
+    };
+    if let Some(cpu) = resources.cpu.as_mut().filter(|cpu| cpu.period.is_some() && cpu.quota.is_none()) {
+        cpu.quota = current("cpu.max");
+    }
+    if let Some(memory) = resources.memory.as_mut().filter(|memory| memory.swap > Some(0)) {
+        memory.limit = memory.limit.or_else(|| current("memory.max"));
+    }
 }
 
 /// The directory of a limit's controller.
@@ -67,4 +90,33 @@ pub fn policy(directories: &[PathBuf], rules: &[Rule]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn v2_keeps_what_is_not_changed() {
+        let tree = tempfile::tempdir().unwrap();
+        let after = |text: &str| {
+            let mut resources: Resources<'_> = serde_json::from_str(text).unwrap();
+            complete_from(tree.path(), &mut resources);
+            let values = crate::plan::plan_limits(&resources, true, "").unwrap();
+            values
+                .iter()
+                .map(|limit| format!("{} {}", limit.file, limit.value))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        for (max, period) in [("20000 100000\n", "20000 50000"), ("max 100000\n", "max 50000")] {
+            std::fs::write(tree.path().join("cpu.max"), max).unwrap();
+            assert_eq!(after(r#"{"cpu":{"period":50000}}"#), format!("cpu.max {period}"));
+        }
+        assert_eq!(after(r#"{"cpu":{"quota":7000}}"#), "cpu.max 7000");
+        std::fs::write(tree.path().join("memory.max"), "1000\n").unwrap();
+        assert_eq!(after(r#"{"memory":{"swap":1500}}"#), "memory.max 1000, memory.swap.max 500");
+        assert_eq!(after(r#"{"memory":{"swap":-1}}"#), "memory.swap.max max");
+        assert_eq!(after(r#"{"memory":{"swap":1500,"limit":900}}"#), "memory.max 900, memory.swap.max 600");
+    }
 }

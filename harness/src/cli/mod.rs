@@ -11,9 +11,10 @@ pub use table::Verb;
 use table::{Flag, GLOBAL, VERBS};
 
 use crate::error::{Error, Result};
+use crate::process::is_mapped;
 
 /// Options that hold for every verb.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Global {
     root: Option<PathBuf>,
     /// Log file.
@@ -44,7 +45,10 @@ impl Global {
         if let Some(root) = &self.root {
             return root.clone();
         }
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| !rustix::process::geteuid().is_root());
+        // Who has logged in as root of a user namespace has a /run of its own.
+        let mapped = || std::env::var_os("USER").is_none_or(|user| user != "root") && is_mapped();
+        let ordinary = |_: &OsString| !rustix::process::geteuid().is_root() || mapped();
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(ordinary);
         runtime.map_or_else(|| PathBuf::from("/run/harness"), |dir| Path::new(&dir).join("harness"))
     }
 }

@@ -32,7 +32,7 @@ pub struct Verb {
     pub arguments: &'static str,
     /// Fewest and most positional arguments.
     pub count: (usize, usize),
-    /// How many positional arguments are its own; what follows is for a program, with its options.
+    /// How many positional arguments its options may stand behind; what follows is for a program.
     pub own: usize,
     /// What it does.
     pub about: &'static str,
@@ -187,7 +187,7 @@ pub const VERBS: &[Verb] = &[
         name: "ps",
         arguments: "ID [PS OPTIONS]",
         count: (1, usize::MAX),
-        own: 1,
+        own: 0,
         about: "list the processes of a container",
         flags: &[option("format", Some('f'), "FORMAT", "table or json (default: table)")],
         run: verb::ps::run,

@@ -86,6 +86,8 @@ impl Talk<'_, '_> {
         }
         self.follow(state)?;
         self.go_home()?;
+        let joined = maps::check(state.pid, &self.plan.namespaces);
+        self.init.checked(joined)?;
         if !ahead {
             let settled = if known { Ok(()) } else { self.record(state) }.and_then(|()| self.tune(state));
             self.init.checked(settled)?;
@@ -101,6 +103,7 @@ impl Talk<'_, '_> {
     fn is_asked(&self) -> bool {
         self.plan.hooks.at_create()
             || self.sources.is_asked()
+            || self.plan.namespaces.is_joined(Kind::User)
             || !self.plan.network.devices.is_empty() && !self.way.join_network
     }
 

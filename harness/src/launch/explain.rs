@@ -20,7 +20,7 @@ pub fn explain(bundle: &Bundle, wishes: Wishes) -> Result<(&'static str, Vec<Ste
     }
     let sources = sources::open(&arena, &plan, bundle)?;
     let joined = namespaces::open(&plan)?;
-    let way = Way::forecast(&plan, &joined, sources.privileged, true)?;
+    let way = Way::forecast(&plan, &joined, sources.privileged && !facts.mapped, true)?;
     let config = plan.config(&Launch {
         parent: -1,
         page: -1,

@@ -229,7 +229,7 @@ impl Init<'_> {
     pub fn checked<T>(&mut self, done: Result<T>) -> Result<T> {
         let Err(error) = done else { return done };
         // A step that was sent before lies in front of it.
-        while self.is_readable() {
+        while self.is_readable() && !self.has_left() {
             match self.receive() {
                 Ok(Message::Sync(_)) => {}
                 Ok(Message::Error(failure)) => return Err(Error::Init(failure)),
@@ -238,6 +238,14 @@ impl Init<'_> {
             }
         }
         Err(error)
+    }
+
+    /// Whether init has ended the connection after its last word, and goes on.
+    fn has_left(&self) -> bool {
+        let mut byte = [0];
+        self.mail.filled == 0
+            && matches!(self.page.phase(), Some(Phase::Gate | Phase::Exec))
+            && matches!(rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK), Ok((0, _)))
     }
 
     fn is_readable(&self) -> bool {

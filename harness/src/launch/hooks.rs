@@ -51,7 +51,7 @@ pub fn run(kind: &str, hooks: &[Hook], state: &State, status: &str, world: World
 pub fn run_all(kind: &str, hooks: &[Hook], state: &State, status: &str) {
     for (index, hook) in hooks.iter().enumerate() {
         if let Err(reason) = one(hook, state, status, World::Runtime) {
-            eprintln!("warning: {}", failed(kind, index, hook, &reason));
+            crate::log::warning(&failed(kind, index, hook, &reason).to_string());
         }
     }
 }

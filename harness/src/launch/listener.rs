@@ -53,13 +53,15 @@ impl<'l> Connection<'l> {
         let listener = rustix::process::pidfd_getfd(process, number, PidfdGetfdFlags::empty())
             .host("pidfd_getfd", "seccomp listener")?;
         page.take();
-        let text = json!({
+        let mut text = json!({
             "ociVersion": state.oci_version,
             "fds": ["seccompFd"],
             "pid": pid,
-            "metadata": self.listener.metadata,
             "state": crate::verb::public_value(state, status),
         });
+        if let Some(metadata) = Some(&self.listener.metadata).filter(|metadata| !metadata.is_empty()) {
+            text["metadata"] = json!(metadata);
+        }
         console::hand_over(&self.socket, text.to_string().as_bytes(), &listener, "to listenerPath")
     }
 }

@@ -6,7 +6,7 @@ use rustix::process::Pid;
 
 use super::way::Way;
 use crate::error::{Context, Error, Result};
-use crate::plan::Namespaces;
+use crate::plan::{Kind, Namespaces};
 use crate::process::number;
 use crate::spec::IdMapping;
 
@@ -15,6 +15,30 @@ pub fn finish(way: &Way, namespaces: &Namespaces<'_>, pid: Pid) -> Result<()> {
     let Some((_, write)) = &way.gate else { return Ok(()) };
     user(number(pid), &namespaces.uid_map, &namespaces.gid_map)?;
     rustix::io::write(write, b"1").host("write", "to the child").map(drop)
+}
+
+/// Engines say which maps a user namespace has that is joined: those of a process in it must be so.
+pub fn check(pid: i32, namespaces: &Namespaces<'_>) -> Result<()> {
+    if !namespaces.is_joined(Kind::User) {
+        return Ok(());
+    }
+    for (file, map, pointer) in [
+        ("uid_map", &namespaces.uid_map, "/linux/uidMappings"),
+        ("gid_map", &namespaces.gid_map, "/linux/gidMappings"),
+    ] {
+        let path = format!("/proc/{pid}/{file}");
+        let text = std::fs::read_to_string(&path).host("read", &path)?;
+        let sorted = |text: &str| {
+            let mut lines: Vec<Vec<String>> =
+                text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
+            lines.sort_unstable();
+            lines
+        };
+        if !map.is_empty() && sorted(&lines(map)) != sorted(&text) {
+            return Err(Error::config(pointer, "is not that of the user namespace that is joined"));
+        }
+    }
+    Ok(())
 }
 
 /// Clock offsets of a new time namespace, which nothing has entered yet (time_namespaces(7)).

@@ -18,6 +18,7 @@ mod listener;
 mod maps;
 mod namespaces;
 mod network;
+mod nodes;
 pub mod notify;
 pub mod rdt;
 mod schedule;
@@ -151,7 +152,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     let arena = Bump::new();
     let mut plan = Plan::new(&arena, &spec, id, &facts, options.wishes)?;
     for warning in &plan.warnings {
-        eprintln!("warning: {warning}");
+        crate::log::warning(warning);
     }
     labels::check_plan(&plan)?;
     let console = terminal_socket(plan.process.as_ref().is_some_and(|one| one.terminal.open), options)?;
@@ -162,7 +163,8 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     {
         crate::plan::without_groups(&mut planned.process, &plan.namespaces)?;
     }
-    if !sources.privileged {
+    nodes::find(&arena, &mut plan.devices)?;
+    if !sources.privileged || facts.mapped {
         // Loading a policy takes privileges that making device nodes takes as well.
         plan.cgroup.devices.clear();
     }
@@ -197,7 +199,9 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     if let Some(section) = &filter {
         directory.store_filter(section)?;
     }
-    let way = Way::choose(&store, &plan, &joined, sources.privileged)?;
+    // An empty mount namespace shows no procfs, without which a user namespace gets none
+    // (mount_too_revealing in fs/namespace.c).
+    let way = Way::choose(&store, &plan, &joined, sources.privileged && !facts.mapped)?;
     let work = Work { plan: &plan, filter, sources, joined, way, devices, console, page_file, page };
     let poststop = plan.hooks.poststop.clone().unwrap_or_default();
     let told = state.clone();
@@ -237,7 +241,7 @@ fn make_cgroup(
             rollback.cgroup = made;
         }
         // An ordinary user who asked for no limits gets a container without a cgroup.
-        Err(_) if !privileged && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
+        Err(_) if (!privileged || facts.mapped) && !plan.cgroup.explicit && plan.cgroup.limits.is_empty() => {
             state.cgroups.clear();
             state.made.clear();
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -90,10 +90,14 @@ impl<'p> Devices<'p> {
         Ok(devices)
     }
 
-    /// Notes an address of global scope of one of the devices.
+    /// Notes an address of global scope of one of the devices. One with an end is renewed by a program
+    /// that stays where it is.
     fn keep(&mut self, message: &AddressMessage) {
         let of = self.found.iter().find(|(index, _)| *index == message.header.index);
-        let Some((_, device)) = of.filter(|_| message.header.scope == AddressScope::Universe) else { return };
+        let flags = message.header.flags;
+        let stays =
+            flags.contains(AddressHeaderFlags::Permanent) && message.header.scope == AddressScope::Universe;
+        let Some((_, device)) = of.filter(|_| stays) else { return };
         let local = |attribute: &AddressAttribute| match attribute {
             AddressAttribute::Local(address) => Some(*address),
             _ => None,
@@ -109,6 +113,7 @@ impl<'p> Devices<'p> {
                 index: device.index,
                 ip: address,
                 prefix: message.header.prefix_len,
+                unchecked: flags.contains(AddressHeaderFlags::Nodad),
             });
         }
     }

@@ -74,7 +74,7 @@ pub fn remove(made: &Made) {
         if let Err(error) = std::fs::remove_dir(directory)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            eprintln!("warning: rmdir {}: {error}", directory.display());
+            crate::log::warning(&format!("rmdir {}: {error}", directory.display()));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Properties of a process that are set from outside, by its pid.
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::plan::{Schedule, cpu_list};
 use crate::sys;
 
@@ -31,5 +31,6 @@ pub fn affinity(pid: Option<rustix::process::Pid>, list: &str, pointer: &str) ->
         }
         set.set(cpu as usize);
     }
-    rustix::thread::sched_setaffinity(pid, &set).host("sched_setaffinity", list)
+    rustix::thread::sched_setaffinity(pid, &set)
+        .map_err(|errno| Error::config(pointer, format!("{list:?}: {}", crate::error::describe(errno))))
 }

@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
 use super::handshake::Init;
 use super::{console, rdt, schedule};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, describe};
 use crate::plan::Schedule;
 use crate::sys;
 
@@ -72,20 +72,22 @@ pub fn reap(process: &OwnedFd) -> Result<()> {
 
 /// Only the harness may raise a hard limit; init sets the exact values after the gate.
 fn raise_limits(limits: &[Rlimit], pid: i32) -> Result<()> {
-    for (limit, soft) in raised(limits)? {
-        sys::set_limit(pid, limit.resource, soft, limit.hard)
-            .host("setrlimit", format_args!("of a hard limit of {}", limit.hard))?;
+    for (index, limit, soft) in raised(limits)? {
+        sys::set_limit(pid, limit.resource, soft, limit.hard).map_err(|errno| {
+            let reason = format!("hard limit {} cannot be set: {}", limit.hard, describe(errno));
+            Error::config(format!("/process/rlimits/{index}"), reason)
+        })?;
     }
     Ok(())
 }
 
-/// The limits whose hard value is above the harness's own, with its soft value.
-fn raised(limits: &[Rlimit]) -> Result<Vec<(&Rlimit, u64)>> {
+/// The limits whose hard value is above the harness's own, with their place and its soft value.
+fn raised(limits: &[Rlimit]) -> Result<Vec<(usize, &Rlimit, u64)>> {
     let mut raised = Vec::new();
-    for limit in limits {
+    for (index, limit) in limits.iter().enumerate() {
         let (soft, hard) = sys::limit(0, limit.resource).host("getrlimit", limit.resource)?;
         if limit.hard > hard {
-            raised.push((limit, soft));
+            raised.push((index, limit, soft));
         }
     }
     Ok(raised)

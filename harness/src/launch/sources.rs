@@ -6,11 +6,11 @@ use std::ffi::CStr;
 use std::path::Path;
 
 use bumpalo::Bump;
-use init_core::config::{ASKED, MOST_TREES, Mount};
+use init_core::config::{ASKED, MOST_TREES, Mount, Setting};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use super::{Bundle, c_path, idmap, targets};
 use crate::error::{Context, Error, Result, lossy};
@@ -102,10 +102,23 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// A relative source is the container's own, below its state.
+/// A relative source is the container's own, below its state. In place of a cgroup that it does not have
+/// there is nothing.
 fn clone_late(state: &Path, source: &CStr) -> Result<OwnedFd> {
     let source = state.join(lossy(source));
-    rustix::mount::open_tree(CWD, &source, CLONE).host("open_tree", source.display())
+    match rustix::mount::open_tree(CWD, &source, CLONE) {
+        Err(Errno::NOENT) if source.starts_with(crate::cgroup::MOUNT) => {
+            empty().host("mount", "an empty file system")
+        }
+        tree => tree.host("open_tree", source.display()),
+    }
+}
+
+fn empty() -> rustix::io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&context, "mode", "555")?;
+    rustix::mount::fsconfig_create(&context)?;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 fn clone_flags(recursive: bool) -> OpenTreeFlags {
@@ -155,12 +168,34 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
                 Mount { tree: Some(ASKED), ..mount }
             }
             (true, false) => source(arena, bundle, placed, &mut sources)?,
+            _ if mount.copy_up => covering(arena, &handle, mount, &sources.mounts),
             _ => mount,
         };
         let made = targets::judge(arena, &handle, &sources.mounts, placed, made)?;
         sources.mounts.push(made);
     }
     Ok(sources)
+}
+
+/// A tmpfs that starts with what the image holds at its place has that directory's mode, unless it is
+/// given one. Below another mount it covers nothing of the image's.
+fn covering<'a>(arena: &'a Bump, root: &OwnedFd, mount: Mount<'a>, before: &[Mount<'_>]) -> Mount<'a> {
+    let target = mount.target.to_bytes();
+    let below = |other: &Mount<'_>| {
+        target.strip_prefix(other.target.to_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+    };
+    if mount.options.iter().any(|option| option.key == c"mode") || before.iter().any(below) {
+        return mount;
+    }
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = rustix::fs::openat2(root, mount.target, flags, Mode::empty(), resolve);
+    let Ok(stat) = found.and_then(rustix::fs::fstat) else { return mount };
+    let mode = arena.alloc_str(&format!("{:o}\0", stat.st_mode & 0o7777));
+    let Ok(value) = CStr::from_bytes_with_nul(mode.as_bytes()) else { return mount };
+    let mut options = bumpalo::collections::Vec::from_iter_in(mount.options.iter().copied(), arena);
+    options.push(Setting { key: c"mode", value, flag: false });
+    Mount { options: options.into_bump_slice(), ..mount }
 }
 
 fn root(path: &Path, reason: &str) -> Error {

@@ -15,7 +15,7 @@ use super::{exec, handshake, notify};
 use crate::error::{Context, Error, Result};
 use crate::process::{PATIENCE, wait_gone};
 use crate::spec::Hook;
-use crate::state::{Directory, State, pin};
+use crate::state::{Directory, State, Status, pin};
 
 /// No time at all.
 const NOW: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -147,7 +147,7 @@ fn pass(
         }
         if let Some(connection) = connection.filter(|_| frame == b"0") {
             served = connection
-                .serve(directory.page()?, process, state.pid, state, "running")
+                .serve(directory.page()?, process, state.pid, state, Status::Created.name())
                 .and_then(|()| connection.await_answer(gate));
             if served.is_err() && rustix::process::pidfd_send_signal(process, Signal::KILL).is_err() {
                 break;

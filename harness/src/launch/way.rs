@@ -115,8 +115,9 @@ impl Way {
             && switch == switch::PIVOT
             && !plan.hooks.at_create()
             && !plan.needs_host_paths();
-        // Joining from a user namespace gives EPERM, so the network is made by clone3 there.
-        let join_network = namespaces.is_new(Kind::Network) && !user;
+        // Joining from a user namespace gives EPERM, and so does going back to the host's from there, so
+        // the network is made by clone3.
+        let join_network = namespaces.is_new(Kind::Network) && !user && privileged;
         let network = if join_network { Kind::Network.flag() } else { 0 };
         let late = Kind::Cgroup.flag();
         let clone = if stacked { flags & Kind::Pid.flag() } else { flags & !network & !late };

@@ -3,7 +3,7 @@
 use bumpalo::Bump;
 use init_core::config::{Device, Link};
 
-use super::{Kind, Namespaces, text};
+use super::text;
 use crate::error::{Error, Result};
 use crate::spec::Linux;
 
@@ -38,7 +38,7 @@ pub const LINKS: [Link<'static>; 5] = [
 pub fn plan<'a>(
     arena: &'a Bump,
     linux: &Linux<'_>,
-    namespaces: &Namespaces<'_>,
+    in_user_namespace: bool,
     dev_is_bound: bool,
 ) -> Result<Vec<Device<'a>>> {
     let mut plan: Vec<Device<'a>> = if dev_is_bound { Vec::new() } else { DEFAULT.to_vec() };
@@ -81,7 +81,7 @@ pub fn plan<'a>(
         plan.retain(|other| other.path != made.path);
         plan.push(made);
     }
-    if namespaces.has(Kind::User) {
+    if in_user_namespace {
         for device in &mut plan {
             device.source = device.path;
         }

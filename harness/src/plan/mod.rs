@@ -24,7 +24,7 @@ use init_core::config::{
 
 use crate::error::{Error, Result};
 use crate::seccomp::{Arch, Filter};
-use crate::spec::{Hooks, Spec, Text};
+use crate::spec::{self, Hooks, Spec, Text};
 
 pub use cgroup::{
     Cgroup, DEFAULT as DEFAULT_DEVICES, EVERY, Limit, MKNOD, Missing, READ, Rule, Scope, WRITE, base,
@@ -45,6 +45,8 @@ pub use schedule::{Schedule, Scheduler};
 pub struct Facts {
     /// Controllers of cgroup v1, by mount directory below /sys/fs/cgroup; `None` on cgroup v2.
     pub v1: Option<Vec<String>>,
+    /// Whether root is an ordinary user outside of the runtime's own user namespace.
+    pub mapped: bool,
 }
 
 /// A container, decided.
@@ -151,7 +153,7 @@ impl<'a> Plan<'a> {
         let linux = spec.linux.as_deref().unwrap_or(arena.alloc(default));
         let mut warnings = Vec::new();
         let namespaces = namespaces::plan(arena, linux)?;
-        names(spec, &namespaces)?;
+        names(spec, linux, &namespaces)?;
         let cgroup = Cgroup::new(linux, id, facts)?;
         let mut mounts = mounts::plan(arena, spec, &namespaces, &cgroup, facts, &mut warnings)?;
         if wishes.notify {
@@ -191,7 +193,7 @@ impl<'a> Plan<'a> {
             )?,
             early_mounts,
             mounts,
-            devices: devices::plan(arena, linux, &namespaces, bound)?,
+            devices: devices::plan(arena, linux, namespaces.has(Kind::User) || facts.mapped, bound)?,
             links: if bound { Vec::new() } else { devices::LINKS.to_vec() },
             hostname: text(arena, "/hostname", spec.hostname.as_deref().unwrap_or_default())?,
             domainname: text(arena, "/domainname", spec.domainname.as_deref().unwrap_or_default())?,
@@ -364,7 +366,11 @@ fn version<'a>(spec: &'a Spec<'a>) -> Result<&'a str> {
 }
 
 /// Names belong to the UTS namespace: without a new one they would be the host's.
-fn names(spec: &Spec<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
+fn names(spec: &Spec<'_>, linux: &spec::Linux<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
+    let sysctl = |pointer: &str| {
+        let mut keys = linux.sysctl.iter().flat_map(|map| &map.0).map(|(key, _)| key);
+        keys.find(|key| key.replace('.', "/") == format!("kernel{pointer}"))
+    };
     for (pointer, name) in [("/hostname", &spec.hostname), ("/domainname", &spec.domainname)] {
         let Some(name) = name.as_deref().filter(|name| !name.is_empty()) else { continue };
         if !namespaces.has(Kind::Uts) {
@@ -372,6 +378,10 @@ fn names(spec: &Spec<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
         }
         if name.len() > 64 {
             return Err(Error::config(pointer, "longer than 64 bytes"));
+        }
+        if let Some(key) = sysctl(pointer) {
+            let place = format!("/linux/sysctl/{}", spec::escape(key));
+            return Err(Error::config(place, format!("{pointer} sets it, too")));
         }
     }
     Ok(())

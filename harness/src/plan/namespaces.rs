@@ -79,7 +79,7 @@ pub struct Namespace<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Namespaces<'a> {
     list: Vec<Namespace<'a>>,
-    /// Map of user ids.
+    /// Map of user ids; of a user namespace to join, what it is to be.
     pub uid_map: Vec<IdMapping>,
     /// Map of group ids.
     pub gid_map: Vec<IdMapping>,
@@ -173,12 +173,11 @@ fn offsets(linux: &Linux<'_>, plan: &Namespaces<'_>) -> Result<String> {
 
 fn map(mappings: Option<&[IdMapping]>, pointer: &str, plan: &Namespaces<'_>) -> Result<Vec<IdMapping>> {
     let mappings = mappings.unwrap_or_default();
-    if !plan.is_new(Kind::User) {
-        return if mappings.is_empty() {
-            Ok(Vec::new())
-        } else {
-            Err(Error::config(pointer, "needs a new user namespace"))
-        };
+    if !plan.has(Kind::User) && !mappings.is_empty() {
+        return Err(Error::config(pointer, "needs a user namespace"));
+    }
+    if !plan.is_new(Kind::User) && mappings.is_empty() {
+        return Ok(Vec::new());
     }
     if mappings.is_empty() {
         return Err(Error::config(pointer, "a new user namespace needs a mapping"));

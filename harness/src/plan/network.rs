@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -54,6 +54,8 @@ pub struct Address {
     pub ip: IpAddr,
     /// Length of the network's prefix in bits.
     pub prefix: u8,
+    /// Whether it is used at once, without looking for the same one elsewhere.
+    pub unchecked: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +145,7 @@ fn new_address(address: Address) -> AddressMessage {
     message.header.family = family(address.ip);
     message.header.prefix_len = address.prefix;
     message.header.index = address.index;
+    message.header.flags.set(AddressHeaderFlags::Nodad, address.unchecked);
     message.header.scope = if address.ip.is_loopback() { AddressScope::Host } else { AddressScope::Universe };
     message.attributes = vec![AddressAttribute::Local(address.ip), AddressAttribute::Address(address.ip)];
     message
@@ -199,11 +202,11 @@ pub fn plan(spec: &Spec<'_>, namespaces: &Namespaces<'_>) -> Result<Network> {
     Ok(plan)
 }
 
-/// The rules of the kernel (`dev_valid_name`).
+/// The rules of the kernel (`dev_valid_name`), to which `%d` is a number that it chooses itself.
 fn is_device_name(name: &str) -> bool {
     (1..16).contains(&name.len())
         && !matches!(name, "." | "..")
-        && !name.bytes().any(|byte| byte == b'/' || byte == b':' || byte.is_ascii_whitespace() || byte == 0)
+        && !name.bytes().any(|byte| b"/:%\0".contains(&byte) || byte.is_ascii_whitespace())
 }
 
 fn annotated(text: &str, namespaces: &Namespaces<'_>, plan: &mut Network) -> Result<()> {
@@ -232,7 +235,7 @@ fn annotated(text: &str, namespaces: &Namespaces<'_>, plan: &mut Network) -> Res
     let mut addresses = Vec::new();
     for one in &annotation.addresses {
         let (address, prefix) = network(&one.address)?;
-        addresses.push(Address { index: index(&one.device)?, ip: address, prefix });
+        addresses.push(Address { index: index(&one.device)?, ip: address, prefix, unchecked: false });
     }
     let mut routes = Vec::new();
     for one in &annotation.routes {

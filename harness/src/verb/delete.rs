@@ -21,7 +21,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         Ok(state) => remove(&directory, &state, force)?,
         // Nothing is known about its process or cgroup, so neither is touched.
         Err(error) if force => {
-            eprintln!("warning: {error}; its process and cgroup, if any, are left alone");
+            crate::log::warning(&format!("{error}; its process and cgroup, if any, are left alone"));
             directory.remove()?;
         }
         Err(error) => return Err(error),

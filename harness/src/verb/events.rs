@@ -32,12 +32,17 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         tv_nsec: i64::from(interval.subsec_nanos()),
     };
     let mut kills = cgroup::oom_kills(&state.cgroups);
-    while !wait_gone(&process, Some(limit))? {
+    loop {
+        let ended = wait_gone(&process, Some(limit))?;
+        // Also at the end: it may have been the process itself.
         let now = cgroup::oom_kills(&state.cgroups);
         if now > kills {
             print("oom", json!({ "kills": now - kills }))?;
         }
         kills = now;
+        if ended {
+            break;
+        }
         print("stats", cgroup::stats(&state.cgroups))?;
     }
     if let Some(message) = forbidden(&process, &state) {

@@ -33,7 +33,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let mut warnings = Vec::new();
     let planned = plan::plan_process(&arena, process, &[], &[], extra, &mut warnings)?;
     for warning in &warnings {
-        eprintln!("warning: {warning}");
+        crate::log::warning(warning);
     }
     let detach = args.has("detach");
     let affinity = process.exec_cpu_affinity.as_ref();

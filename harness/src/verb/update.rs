@@ -10,7 +10,7 @@ use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
 use crate::plan;
 use crate::spec::{self, Resources};
-use crate::state::{self, Status};
+use crate::state::{self, State, Status};
 
 /// Options and where in the resources they go.
 pub const FIELDS: [(&str, &str, &str); 15] = [
@@ -31,6 +31,9 @@ pub const FIELDS: [(&str, &str, &str); 15] = [
     ("kernel-memory", "memory", "kernel"),
 ];
 
+/// What stands for the single options where a file's name would.
+const OPTIONS: &str = "options";
+
 /// Changes the limits of a container, and its device policy if one is given.
 pub fn run(global: &Global, args: &Args) -> Result<u8> {
     let directory = state::find(&global.root(), args.id()?)?;
@@ -39,17 +42,34 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         return Err(Error::State(format!("cannot update container {:?}: it has stopped", state.id)));
     }
     let (name, text) = source(args)?;
-    let resources: Resources<'_> = spec::parse_part(Path::new(&name), &text)?;
+    change(&state, &name, &text).map_err(|error| placed(error, &name, args)).map(|()| 0)
+}
+
+/// A mistake of the configuration is one of the options here, or of a file.
+fn placed(error: Error, source: &str, args: &Args) -> Error {
+    let Error::Config { pointer, reason } = error else { return error };
+    let given = |(option, group, field): &&(&str, &str, &str)| {
+        args.value(option).is_some() && pointer == format!("/{group}/{field}")
+    };
+    match FIELDS.iter().find(given).filter(|_| source == OPTIONS) {
+        Some((option, ..)) => Error::Usage(format!("update: --{option}: {reason}")),
+        None => Error::file(source, format!("{pointer}: {reason}")),
+    }
+}
+
+fn change(state: &State, source: &str, text: &[u8]) -> Result<()> {
+    let mut resources: Resources<'_> = spec::parse_part(Path::new(source), text)?;
     if let Some(memory) = resources.memory.as_ref().filter(|memory| memory.check_before_update == Some(true))
     {
         update::check_memory(&state.cgroups, memory.limit.unwrap_or(0), "/memory/limit")?;
     }
     let v2 = cgroup::facts()?.v1.is_none();
+    update::complete(&state.cgroups, &mut resources);
     update::limits(&state.cgroups, &plan::plan_limits(&resources, v2, "")?)?;
     if let Some(rules) = &resources.devices {
         update::policy(&state.cgroups, &plan::policy(rules, "/devices")?)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// `--resources FILE` or `-`, or what the single options say.
@@ -81,7 +101,7 @@ fn source(args: &Args) -> Result<(String, Vec<u8>)> {
     if resources.is_empty() {
         return Err(Error::Usage("update: nothing to change; see --help".into()));
     }
-    Ok(("options".into(), Value::Object(resources).to_string().into_bytes()))
+    Ok((OPTIONS.into(), Value::Object(resources).to_string().into_bytes()))
 }
 
 /// A number, for bytes also with a unit as engines write it: `64m`, `1g`.

@@ -142,7 +142,7 @@ fn values() {
             "/linux/namespaces/2/type: pid is there twice",
         ),
         ("/linux/namespaces", json!([{ "type": "mount" }]), "/hostname: needs a uts namespace"),
-        ("/linux/uidMappings", map(0, 1), "/linux/uidMappings: needs a new user namespace"),
+        ("/linux/uidMappings", map(0, 1), "/linux/uidMappings: needs a user namespace"),
         (
             "/linux/sysctl",
             json!({ "kernel.core_pattern": "x" }),

@@ -38,7 +38,7 @@ fn invalid_ids() {
 fn unknown_ids() {
     let fixture = Fixture::new();
     for verb in ["start", "state", "kill", "delete"] {
-        fixture.call(&[verb, "nobody"]).fails_with("container \"nobody\" does not exist");
+        fixture.call(&[verb, "nobody"]).fails_with("container does not exist: \"nobody\"");
     }
     fixture.call(&["delete", "--force", "nobody"]).prints("");
     fixture.call(&["list", "-q"]).prints("");
@@ -85,15 +85,15 @@ fn log_records() {
     let log = log.to_str().unwrap();
     fixture
         .call(&["--log", log, "--log-format", "json", "state", "nobody"])
-        .fails_with("container \"nobody\" does not exist");
+        .fails_with("container does not exist: \"nobody\"");
     let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(log).unwrap()).unwrap();
     assert_eq!(record["level"], "error");
-    assert_eq!(record["msg"], "container \"nobody\" does not exist");
+    assert_eq!(record["msg"], "container does not exist: \"nobody\"");
     assert!(record["time"].as_str().unwrap().ends_with('Z'));
-    fixture.call(&["--log", log, "state", "nobody"]).fails_with("container \"nobody\" does not exist");
+    fixture.call(&["--log", log, "state", "nobody"]).fails_with("container does not exist: \"nobody\"");
     let text = std::fs::read_to_string(log).unwrap();
     let last = text.lines().last().unwrap();
-    assert!(last.ends_with("level=error msg=\"container \\\"nobody\\\" does not exist\""), "{last}");
+    assert!(last.ends_with("level=error msg=\"container does not exist: \\\"nobody\\\"\""), "{last}");
 }
 
 fn spec_and_features() {

@@ -53,7 +53,7 @@ fn phrases() {
         if verb != "kill" && !["exec", "ps"].contains(&verb) {
             fixture.call(&["--log", log, "--log-format", "json", verb, &fixture.id]);
         }
-        assert_eq!(last(), format!("container {:?} does not exist", fixture.id), "{verb}");
+        assert_eq!(last(), format!("container does not exist: {:?}", fixture.id), "{verb}");
     }
 }
 

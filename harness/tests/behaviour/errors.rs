@@ -28,7 +28,7 @@ fn mount(fixture: &mut Fixture, mount: Value) {
     fixture.config["mounts"].as_array_mut().unwrap().push(mount);
 }
 
-const CONFIGURATION: [Row; 16] = [
+const CONFIGURATION: [Row; 17] = [
     (
         |f| mount(f, json!({ "destination": "/bin", "type": "nosuchfs", "source": "x" })),
         "config.json: /mounts/7/type: \"nosuchfs\": no such device (unknown file system type)",
@@ -122,7 +122,11 @@ const CONFIGURATION: [Row; 16] = [
             let limit = json!([{ "type": "RLIMIT_NOFILE", "soft": 1, "hard": 1_u64 << 40 }]);
             f.config["process"]["rlimits"] = limit;
         },
-        "setrlimit of a hard limit of 1099511627776: operation not permitted",
+        "config.json: /process/rlimits/0: hard limit 1099511627776 cannot be set: operation not permitted",
+    ),
+    (
+        |f| f.config["linux"]["sysctl"] = json!({ "kernel/hostname": "other" }),
+        "config.json: /linux/sysctl/kernel~1hostname: /hostname sets it, too",
     ),
 ];
 

@@ -280,8 +280,21 @@ fn joined() {
         list.push(json!({ "type": kind, "path": format!("/proc/{pid}/ns/{file}") }));
     }
     let link = |name: &str| fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap().display().to_string();
-    second.run().prints(&format!("{}\n{}\nuid=0 gid=0\n", link("pid"), link("user")));
-    second.assert_gone();
+    let seen = format!("{}\n{}\nuid=0 gid=0\n", link("pid"), link("user"));
+    second.run().prints(&seen);
+    // Engines say its maps, too; other ones are a mistake.
+    second.config["linux"]["uidMappings"] = first.config["linux"]["uidMappings"].clone();
+    second.config["linux"]["gidMappings"] = first.config["linux"]["gidMappings"].clone();
+    second.run().prints(&seen);
+    for kind in ["uid", "gid"] {
+        let mut other = second.config.clone();
+        other["linux"][format!("{kind}Mappings")][0]["size"] = json!(1000);
+        second.write_text(other.to_string());
+        second.verb("run").fails_with(&format!(
+            "config.json: /linux/{kind}Mappings: is not that of the user namespace that is joined"
+        ));
+        second.assert_gone();
+    }
 }
 
 fn time() {

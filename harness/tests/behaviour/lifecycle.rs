@@ -46,7 +46,7 @@ fn whole() {
     assert!(fixture.state().get("pid").is_none());
     fixture.verb("delete").prints("");
     fixture.assert_gone();
-    fixture.verb("state").fails_with(&format!("container {:?} does not exist", fixture.id));
+    fixture.verb("state").fails_with(&format!("container does not exist: {:?}", fixture.id));
 }
 
 fn refusals() {
@@ -68,7 +68,7 @@ fn refusals() {
     fixture.verb("kill").fails_with(&format!("container not running: {id:?}"));
     fixture.verb("start").fails_with(&format!("cannot start container {id:?}: it has stopped"));
     fixture.verb("delete").prints("");
-    fixture.verb("delete").fails_with(&format!("container {id:?} does not exist"));
+    fixture.verb("delete").fails_with(&format!("container does not exist: {id:?}"));
     fixture.assert_gone();
 
     let fixture = Fixture::script("true");

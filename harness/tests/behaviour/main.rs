@@ -22,6 +22,7 @@ mod image;
 mod inside;
 mod joining;
 mod lifecycle;
+mod log;
 mod mounts;
 mod options;
 mod policy;
@@ -32,7 +33,9 @@ mod rootless;
 mod seccomp;
 mod services;
 mod sigsys;
+mod update;
 mod user;
+mod watch;
 mod world;
 
 fn main() {
@@ -60,6 +63,7 @@ fn main() {
         inside::trials(),
         joining::trials(),
         lifecycle::trials(),
+        log::trials(),
         mounts::trials(),
         options::trials(),
         policy::trials(),
@@ -70,7 +74,9 @@ fn main() {
         seccomp::trials(),
         services::trials(),
         sigsys::trials(),
+        update::trials(),
         user::trials(),
+        watch::trials(),
         world::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();

@@ -141,6 +141,30 @@ fn copy_up() {
     );
     fixture.run().prints("751 .\n640 a/x\n4755 a/s\n/nowhere\nold\nnew\n");
     assert_eq!(fs::read_to_string(etc.join("a/x")).unwrap(), "old\n");
+    // The mode that is given counts, and the owner is never the image's; where there was no directory
+    // the tmpfs is as any other.
+    std::os::unix::fs::chown(&etc, Some(9), Some(9)).unwrap();
+    let mut options = fixture.config.clone();
+    options["process"]["args"] =
+        json!(["sh", "-c", "stat -c '%a %u:%g %n' /etc /new /etc/deep; cat /etc/a/x"]);
+    for (given, seen) in [
+        (json!(["tmpcopyup"]), "751 0:0 /etc\n1777 0:0 /new\n1777 0:0 /etc/deep\n"),
+        (json!(["tmpcopyup", "mode=1777"]), "1777 0:0 /etc\n1777 0:0 /new\n1777 0:0 /etc/deep\n"),
+        (
+            json!(["mode=711", "uid=5", "gid=6", "tmpcopyup"]),
+            "711 5:6 /etc\n711 5:6 /new\n711 5:6 /etc/deep\n",
+        ),
+    ] {
+        let mounts = options["mounts"].as_array_mut().unwrap();
+        mounts.truncate(7);
+        mounts
+            .extend(["/etc", "/new", "/etc/deep"].map(
+                |at| json!({ "destination": at, "type": "tmpfs", "source": "tmpfs", "options": given }),
+            ));
+        options["root"]["readonly"] = json!(false);
+        fixture.write_text(options.to_string());
+        fixture.verb("run").prints(&format!("{seen}old\n"));
+    }
     // Into a tmpfs that is too small.
     fs::write(etc.join("large"), vec![0; 1 << 20]).unwrap();
     fixture.config["mounts"][7]["options"] = json!(["tmpcopyup", "size=64k"]);

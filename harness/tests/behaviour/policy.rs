@@ -133,7 +133,7 @@ fn update_1() {
     assert_eq!(ran.stdout, format!("{none}{some}{none}{none}"), "{ran:?}");
     assert_eq!(
         ran.stderr,
-        "error: config.json: /devices/1: cgroup v1 cannot decide about a part of what an earlier rule decides\n"
+        "error: stdin: /devices/1: cgroup v1 cannot decide about a part of what an earlier rule decides\n"
     );
 }
 

@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         trial("rootless::cgroup_that_is_not_delegated", Needs::Setpriv, not_delegated),
         trial("rootless::verbs", Needs::Setpriv, verbs),
         trial("rootless::mistakes", Needs::Setpriv, mistakes),
+        trial("rootless::in_an_engines_user_namespace", Needs::Ip, in_user_namespace),
     ]
 }
 
@@ -192,4 +193,47 @@ fn mistakes() {
     call(&fixture, &["run", &fixture.id]).fails_with(
         "clone3 of init: operation not permitted (an ordinary user needs a user namespace: harness spec --rootless)",
     );
+}
+
+/// As root of a user namespace that an engine has made, which is an ordinary user outside: state in
+/// that user's directory, devices by bind mounts, nothing in place of the cgroup that it cannot make.
+fn in_user_namespace() {
+    let mut fixture = Fixture::script(
+        "id; cat /proc/self/uid_map; stat -c '%F %t:%T' /dev/null; ls /sys/fs/cgroup/pids /sys/fs/cgroup/memory; \
+         touch /dev/shm/x && echo x >/dev/null && echo done",
+    );
+    fixture.give_to(100_000);
+    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "cgroup");
+    let directory = fixture.path().join("user");
+    fs::create_dir(&directory).unwrap();
+    chown(&directory, Some(100_000), Some(100_000)).unwrap();
+    let bundle = fixture.bundle();
+    let inside = |call: &str| {
+        format!(
+            "unshare -U -m sleep 100 & p=$!; \
+             until [ $(readlink /proc/$p/ns/user) != $(readlink /proc/self/ns/user) ]; do sleep 0.01; done; \
+             echo 0 100000 65536 >/proc/$p/uid_map; echo 0 100000 65536 >/proc/$p/gid_map; \
+             nsenter -t $p -U -m -S 0 -G 0 env -u USER -C {} XDG_RUNTIME_DIR={} {} {call}; kill $p",
+            bundle.display(),
+            directory.display(),
+            crate::support::binary().display(),
+        )
+    };
+    let ran = in_shell(&fixture, &[], &inside("run $ID"));
+    let map = "         0     100000      65536\n";
+    let listed = "/sys/fs/cgroup/memory:\n\n/sys/fs/cgroup/pids:\n";
+    let listed = if Path::new("/sys/fs/cgroup/pids").exists() { listed } else { "" };
+    let device = "character special file 1:3\n";
+    assert_eq!(ran.stdout, format!("uid=0 gid=0\n{map}{device}{listed}done\n"), "{ran:?}");
+    in_shell(&fixture, &[], &inside("create $ID")).prints("");
+    assert!(directory.join("harness").join(&fixture.id).join("state.json").exists());
+    in_shell(&fixture, &[], &inside("delete -f $ID")).prints("");
+    assert!(!directory.join("harness").join(&fixture.id).exists());
+    // A limit that nobody could keep is not forgotten.
+    fixture.config["linux"]["resources"] = json!({ "pids": { "limit": 5 } });
+    let refused = in_shell(&fixture, &[], &inside("run $ID"));
+    assert_eq!(refused.stdout, "");
+    assert!(refused.stderr.starts_with("error: "), "{refused:?}");
+    assert_eq!(fs::read_dir(directory.join("harness")).unwrap().count(), 0);
+    fixture.assert_gone();
 }

@@ -132,7 +132,7 @@ fn notify() {
     assert_eq!(count, 1);
     assert_eq!(state["fds"], json!(["seccompFd"]));
     assert_eq!(state["metadata"], "for the supervisor");
-    assert_eq!((&state["state"]["id"], &state["state"]["status"]), (&json!(fixture.id), &json!("running")));
+    assert_eq!((&state["state"]["id"], &state["state"]["status"]), (&json!(fixture.id), &json!("created")));
     assert_eq!(state["pid"], state["state"]["pid"]);
 }
 

@@ -35,14 +35,16 @@ pub fn trials() -> Vec<Trial> {
 /// Makes a pair of devices in a network namespace of the test's own, then runs the harness.
 fn with_pair(fixture: &Fixture, then: &str) -> crate::support::Outcome {
     let pair = "ip link add host0 type veth peer name peer0 && ip addr add 10.7.0.2/24 dev host0 && \
-        ip addr add fd00:7::2/64 dev host0 nodad && ip link set peer0 up && ip link set host0 up";
+        ip addr add fd00:7::2/64 dev host0 nodad && ip addr add 10.9.0.2/24 dev host0 valid_lft 900 preferred_lft 900 && \
+        ip link set peer0 up && ip link set host0 up";
     in_shell(fixture, &["-n"], &format!("{pair}; {then}"))
 }
 
 /// Devices with their state and addresses of global scope, then routes, as the container sees them.
 const SEEN: &str = "for d in /sys/class/net/*; do busybox basename $d; done; \
     busybox ip -o addr show scope global | busybox awk '{print $2, $4}'; \
-    busybox ip link show eth0 | busybox grep -o '[<,]UP[,>]'; busybox ip route";
+    busybox ip link show eth0 | busybox grep -o '[<,]UP[,>]'; busybox ip route; \
+    busybox awk '/^fd/ {print $5}' /proc/net/if_inet6";
 
 fn devices() {
     for (namespaces, hooks) in [(json!(null), false), (json!(null), true), (json!("user"), false)] {
@@ -82,6 +84,8 @@ fn devices() {
                 "default via 10.7.0.1 dev eth0 ",
                 "10.7.0.0/24 dev eth0 scope link  src 10.7.0.2 ",
                 "10.8.0.0/16 dev eth0 scope link  src 10.8.0.9 ",
+                // Permanent, and without a search for the same address, as on the host.
+                "82",
             ],
             "{hooks} {ran:?}"
         );
@@ -104,6 +108,10 @@ fn device_mistakes() {
         (
             json!({ "host0": { "name": "sixteen-letters-" } }),
             "config.json: /linux/netDevices/host0: \"sixteen-letters-\" is not the name of a device",
+        ),
+        (
+            json!({ "host0": { "name": "eth%d" } }),
+            "config.json: /linux/netDevices/host0: \"eth%d\" is not the name of a device",
         ),
     ] {
         let mut fixture = Fixture::script("true");

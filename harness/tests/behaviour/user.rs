@@ -11,6 +11,7 @@ use crate::support::{Fixture, Needs, proc_status, trial};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("user::maps", Needs::Root, maps),
+        trial("user::devices_by_number", Needs::Root, devices),
         trial("user::mistakes", Needs::Nothing, mistakes),
         trial("user::ordinary", Needs::Setpriv, ordinary),
         trial("user::demo", Needs::Setpriv, demo),
@@ -39,6 +40,35 @@ fn maps() {
     let line = fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap();
     assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["0", "100000", "65536"]);
     fixture.call(&["delete", "-f", &fixture.id]).prints("");
+    fixture.assert_gone();
+}
+
+/// No device node can be made there, so the host's is bound, whatever it is called.
+fn devices() {
+    let mut fixture = Fixture::script(
+        "stat -c '%n %F %t:%T' /dev/own /dev/below/zero /dev/full; echo x >/dev/own && echo done",
+    );
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    fixture.config["linux"]["uidMappings"] = map.clone();
+    fixture.config["linux"]["gidMappings"] = map;
+    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    fixture.config["linux"]["devices"] = json!([
+        { "path": "/dev/own", "type": "c", "major": 1, "minor": 3 },
+        { "path": "/dev/below/zero", "type": "c", "major": 1, "minor": 5 },
+    ]);
+    fixture.give_to(100_000);
+    fixture.run().prints(
+        "/dev/own character special file 1:3\n/dev/below/zero character special file 1:5\n\
+         /dev/full character special file 1:7\ndone\n",
+    );
+    // One that the host has not, and one that it has with another number.
+    for (path, message) in [
+        ("/dev/own", "init: devices: open_tree /dev/own: no such file or directory"),
+        ("/dev/null", "init: devices: verify inode /dev/null (the file is not what its name says)"),
+    ] {
+        fixture.config["linux"]["devices"] = json!([{ "path": path, "type": "c", "major": 1, "minor": 99 }]);
+        fixture.run().fails_with(message);
+    }
     fixture.assert_gone();
 }
 

@@ -17,6 +17,8 @@ pub enum Needs {
     Cgroup2,
     Ip,
     Cgroup1,
+    /// ps(1).
+    Ps,
     /// The kernel's log.
     Log,
     /// Reading filters back: PTRACE_SECCOMP_GET_FILTER.
@@ -52,6 +54,7 @@ impl Needs {
                 Some("needs runc and crun in target/peers (just peers)")
             }
             Self::Ip if !tool("ip") || !tool("unshare") => Some("needs ip (iproute2) and util-linux"),
+            Self::Ps if !tool("ps") => Some("needs ps (procps)"),
             Self::Cgroup1 if !Path::new("/sys/fs/cgroup/memory").is_dir() => Some("needs cgroup v1"),
             Self::Cgroup2 if !tool("unshare") => Some("needs unshare (util-linux)"),
             _ => None,

@@ -14,7 +14,7 @@ use crate::sys;
 /// Deepest tree that is copied: each level holds two descriptors and a window on the stack.
 const DEEPEST: u32 = 16;
 
-/// Copies the tree below `from` into the empty directory `to`, which then has its mode and owner.
+/// Copies the tree below `from` into the empty directory `to`, whose own mode is a mount option.
 /// Both are on this side of every mount: the one is the image's, the other just made.
 pub fn copy<'p>(from: impl AsFd, to: impl AsFd, path: &'p CStr) -> core::result::Result<(), Fault<'p>> {
     let (from, to) = (reopen(from), reopen(to));
@@ -41,7 +41,7 @@ fn directory(from: &OwnedFd, to: &OwnedFd, depth: u32) -> Result<()> {
             one(from, to, name, depth)?;
         }
     }
-    attributes(from.as_fd(), to.as_fd(), c"")
+    Ok(())
 }
 
 /// Copies one entry; what it is is looked at first, and a name is never followed.
@@ -56,7 +56,8 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: u32) -> Result<()> {
             let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY;
             let below = rustix::fs::openat(from, name, flags, Mode::empty())?;
             let made = rustix::fs::openat(to, name, flags, Mode::empty())?;
-            directory(&below, &made, depth + 1)
+            directory(&below, &made, depth + 1)?;
+            attributes(below.as_fd(), made.as_fd(), c"")
         }
         FileType::RegularFile => {
             let source = rustix::fs::openat(from, name, flags | OFlags::RDONLY, Mode::empty())?;

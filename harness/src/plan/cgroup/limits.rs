@@ -211,9 +211,10 @@ fn cpu_v2(cpu: &Cpu<'_>, limits: &mut Limits<'_>) -> Result<()> {
     let quota = cpu.quota.filter(|quota| *quota != 0);
     let period = cpu.period.filter(|period| *period != 0);
     if quota.is_some() || period.is_some() {
+        let field = if quota.is_some() { "cpu/quota" } else { "cpu/period" };
         let quota = maximum(quota.unwrap_or(-1));
         let value = period.map_or_else(|| quota.clone(), |period| format!("{quota} {period}"));
-        limits.put("cpu", "cpu.max", value, "cpu/quota");
+        limits.put("cpu", "cpu.max", value, field);
     }
     if let Some(burst) = cpu.burst {
         limits.put("cpu", "cpu.max.burst", burst, "cpu/burst");
