@@ -22,6 +22,9 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 /// Calls that the kernel never refuses, so that nobody looks at their result.
 const CANNOT_FAIL: [&str; 1] = ["umask"];
 
+/// Calls of what is to become a hook that decide what it will be; the others tidy up.
+const HOOK: [&str; 7] = ["dup2", "chdir", "setsid", "setns", "prctl", "poll", "execve"];
+
 /// How a run may end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -34,9 +37,11 @@ pub enum Verdict {
 /// What a scenario does when nothing is in its way.
 pub struct Reference {
     pub report: BTreeSet<String>,
-    /// Calls of init, with its final execve, and those of the harness.
+    /// Calls of init, with its final execve, those of the harness, and those of what it has forked
+    /// up to their execve.
     pub init: Vec<(Site, i64)>,
     pub harness: Vec<(Site, i64)>,
+    pub children: Vec<(Site, i64)>,
 }
 
 /// The page in which a new container's init notes its phase.
@@ -71,9 +76,9 @@ pub fn reference(scenario: &Scenario) -> Reference {
             })
             .collect::<Vec<_>>()
     };
-    let (init, harness) = (calls(Role::Init), calls(Role::Harness));
+    let (init, harness, children) = (calls(Role::Init), calls(Role::Harness), calls(Role::Child));
     assert_eq!(left(scenario), Vec::<String>::new());
-    Reference { report, init, harness }
+    Reference { report, init, harness, children }
 }
 
 /// Name of a system call.
@@ -138,6 +143,9 @@ pub fn strike(
         // none.
         None if name(number) == "keyctl" && strike != Strike::Fail(libc::ENOSYS) => {
             return Err("success without a keyring".into());
+        }
+        None if HOOK.contains(&name(number).as_str()) && reference.children.contains(&(site, number)) => {
+            return Err("the hook has run".into());
         }
         None => same(scenario, reference)?,
     };

@@ -10,9 +10,15 @@
 mod support;
 
 #[cfg(target_arch = "x86_64")]
+mod changes;
+#[cfg(target_arch = "x86_64")]
 mod controls;
 #[cfg(target_arch = "x86_64")]
 mod deaths;
+#[cfg(target_arch = "x86_64")]
+mod gate;
+#[cfg(target_arch = "x86_64")]
+mod hooked;
 #[cfg(target_arch = "x86_64")]
 mod judge;
 #[cfg(target_arch = "x86_64")]

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::changes;
 use crate::report::{self, SCRIPT};
 use crate::support::Fixture;
 
@@ -48,20 +49,29 @@ impl Scenario {
         let config = &mut scenario.fixture.config;
         match name {
             "plain" | "run" | "cold" | "exec" | "exec-terminal" => {}
-            "user" => user(config),
+            "user" => changes::user(config),
             "terminal" => config["process"]["terminal"] = json!(true),
-            "idmap" => idmap(config, &data),
+            "idmap" => changes::idmap(config, &data),
             "joined" => scenario.join(),
             "readonly" => {
-                readonly(config);
+                changes::readonly(config);
                 fs::write(scenario.fixture.rootfs().join("secret"), "secret\n").unwrap();
             }
-            "hooks" => hooks(config),
-            "seccomp" => seccomp(config),
-            "full" => full(config),
+            "hooks" => changes::hooks(config),
+            "held" => changes::held(config, &data),
+            "held-host" => {
+                changes::share_pids(config);
+                changes::held(config, &data);
+            }
+            "held-user" => {
+                changes::held(config, &data);
+                changes::user(config);
+            }
+            "seccomp" => changes::seccomp(config),
+            "full" => changes::full(config),
             _ => panic!("no scenario {name}"),
         }
-        if name == "user" {
+        if name.ends_with("user") {
             scenario.fixture.give_to(100_000);
         }
         if name.ends_with("terminal") {
@@ -171,6 +181,12 @@ impl Scenario {
         self.commands[0][0] == "exec"
     }
 
+    /// Whether its processes are in the host's pid namespace.
+    pub fn shares_pids(&self) -> bool {
+        let namespaces = self.fixture.config["linux"]["namespaces"].as_array().unwrap();
+        namespaces.iter().all(|namespace| namespace["type"] != "pid")
+    }
+
     /// One command, ready to be run.
     pub fn command(&self, index: usize) -> Command {
         let mut command = self.fixture.harness();
@@ -210,62 +226,4 @@ pub fn children() -> BTreeSet<i32> {
     let pid = std::process::id();
     let text = fs::read_to_string(format!("/proc/self/task/{pid}/children")).unwrap();
     text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
-fn user(config: &mut Value) {
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    config["linux"]["uidMappings"] = map.clone();
-    config["linux"]["gidMappings"] = map;
-    config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
-    config["process"]["user"] = json!({ "uid": 5, "gid": 6, "additionalGids": [9] });
-}
-
-fn idmap(config: &mut Value, source: &str) {
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    config["mounts"].as_array_mut().unwrap().push(json!({ "destination": "/data", "type": "bind",
-        "source": source, "options": ["bind", "ro", "nosuid"], "uidMappings": map, "gidMappings": map }));
-}
-
-fn readonly(config: &mut Value) {
-    config["root"]["readonly"] = json!(true);
-    config["mounts"].as_array_mut().unwrap().push(json!({ "destination": "/scratch", "type": "tmpfs",
-        "source": "tmpfs", "options": ["ro", "nosuid", "size=64k"] }));
-    config["linux"]["maskedPaths"].as_array_mut().unwrap().push(json!("/secret"));
-    config["linux"]["readonlyPaths"].as_array_mut().unwrap().push(json!("/dev/shm"));
-}
-
-fn hooks(config: &mut Value) {
-    let hook = json!([{ "path": "/bin/sh", "args": ["sh", "-c", "exit 0"], "env": ["PATH=/usr/bin:/bin"] }]);
-    let kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
-    config["hooks"] = kinds.iter().map(|kind| ((*kind).to_owned(), hook.clone())).collect();
-}
-
-/// A filter that needs capabilities to be loaded, another user, and ambient capabilities.
-fn seccomp(config: &mut Value) {
-    config["process"]["user"] =
-        json!({ "uid": 1234, "gid": 5678, "additionalGids": [7, 40], "umask": 0o027 });
-    config["process"]["noNewPrivileges"] = json!(false);
-    config["process"]["capabilities"] = json!({
-        "bounding": ["CAP_CHOWN", "CAP_NET_RAW", "CAP_KILL"], "effective": ["CAP_KILL", "CAP_NET_RAW"],
-        "permitted": ["CAP_KILL", "CAP_NET_RAW"], "inheritable": ["CAP_NET_RAW"], "ambient": ["CAP_NET_RAW"] });
-    config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }] });
-}
-
-/// Whatever else init does.
-fn full(config: &mut Value) {
-    config["process"]["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": 64, "hard": 64 },
-        { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }]);
-    config["process"]["oomScoreAdj"] = json!(321);
-    config["process"]["cwd"] = json!("/var/made/here");
-    config["domainname"] = json!("example.org");
-    config["linux"]["devices"] = json!([{ "type": "c", "path": "/dev/fuse", "major": 10, "minor": 229,
-        "fileMode": 0o640, "uid": 7, "gid": 8 }]);
-    config["linux"]["personality"] = json!({ "domain": "LINUX32" });
-    config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }] });
-    config["annotations"] = json!({ "harness.network":
-        "{\"addresses\": [{\"device\": \"lo\", \"address\": \"10.9.8.7/24\"}]}" });
-    config["mounts"].as_array_mut().unwrap().push(json!({ "destination": "/etc", "type": "tmpfs",
-        "source": "tmpfs", "options": ["nosuid", "tmpcopyup"] }));
 }

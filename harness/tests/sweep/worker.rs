@@ -10,7 +10,7 @@ use crate::judge::{self, LIMIT, Reference, Verdict, clear, name};
 use crate::scenario::{NAMES, Scenario};
 use crate::support::{Needs, missing};
 use crate::tracer::{Site, Strike};
-use crate::{controls, deaths};
+use crate::{controls, deaths, hooked};
 
 const ERRNOS: [Errno; 9] = [
     Errno::EPERM,
@@ -30,15 +30,16 @@ const SAMPLE: usize = 27;
 /// Findings that one trial tells.
 const TOLD: usize = 40;
 
-/// Whose deaths are swept beyond those of every scenario.
-const HARNESS: [&str; 6] = ["plain", "run", "cold", "exec", "hooks", "joined"];
+/// Two more, for the harness's own deaths.
+const HARNESS: [&str; 2] = ["run", "cold"];
 
 pub fn trials() -> Vec<Trial> {
     let errors = NAMES.iter().map(|scenario| format!("errors::{scenario}"));
     let init = NAMES.iter().map(|scenario| format!("killed_init::{scenario}"));
-    let harness = HARNESS.iter().map(|scenario| format!("killed_harness::{scenario}"));
-    let all = std::iter::once("controls::found".to_owned()).chain(errors).chain(init).chain(harness);
-    all.map(|name| trial(&name)).collect()
+    let harness = NAMES.iter().chain(&HARNESS).map(|scenario| format!("killed_harness::{scenario}"));
+    let hooks = hooked::WORLDS.iter().map(|scenario| format!("killed_in_hook::{scenario}"));
+    let all = std::iter::once("controls::found".to_owned()).chain(errors).chain(init);
+    all.chain(harness).chain(hooks).map(|name| trial(&name)).collect()
 }
 
 fn trial(name: &str) -> Trial {
@@ -67,6 +68,7 @@ fn trial(name: &str) -> Trial {
 pub fn run(name: &str) -> ! {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let (kind, scenario) = name.split_once("::").unwrap();
+    let start = std::time::Instant::now();
     let findings = match kind {
         "controls" => {
             controls::run();
@@ -74,8 +76,10 @@ pub fn run(name: &str) -> ! {
             Vec::new()
         }
         "killed_harness" => killed_harness(scenario),
+        "killed_in_hook" => killed_in_hook(scenario),
         _ => struck_init(kind, scenario),
     };
+    println!("    in {} s", start.elapsed().as_secs());
     std::process::exit(i32::from(!findings.is_empty()));
 }
 
@@ -93,8 +97,10 @@ fn chosen<T: Copy>(all: &[T]) -> Vec<T> {
 }
 
 fn strikes(kind: &str, reference: &Reference) -> Vec<((Site, i64), Strike, String)> {
+    // What becomes a hook enters the container as init does.
+    let struck: Vec<(Site, i64)> = reference.init.iter().chain(&reference.children).copied().collect();
     let what = |(index, strike): (usize, Strike)| {
-        let (site, number) = reference.init[index];
+        let (site, number) = struck[index];
         let how = match strike {
             Strike::Fail(errno) => format!("{:?}", Errno::from_raw(errno)),
             _ => "SIGKILL".into(),
@@ -103,7 +109,7 @@ fn strikes(kind: &str, reference: &Reference) -> Vec<((Site, i64), Strike, Strin
         let text = format!("{how} at {} ({command}.{process}.{ordinal})", name(number));
         ((site, number), strike, text)
     };
-    let calls: Vec<usize> = (0..reference.init.len()).collect();
+    let calls: Vec<usize> = (0..struck.len()).collect();
     let fail = |index: usize, errno: Errno| (index, Strike::Fail(errno as i32));
     let all: Vec<(usize, Strike)> = match kind {
         "errors" if is_whole() => {
@@ -139,8 +145,9 @@ fn struck_init(kind: &str, scenario: &str) -> Vec<String> {
         }
     }
     println!(
-        "{} calls of init, {} runs: {failed} failed cleanly ({inexact} in a later phase), {} made the same container, {} findings",
+        "{} calls of init, {} of other children, {} runs: {failed} failed cleanly ({inexact} in a later phase), {} made the same container, {} findings",
         reference.init.len(),
+        reference.children.len(),
         strikes.len(),
         tolerated.values().sum::<usize>(),
         findings.len()
@@ -154,26 +161,40 @@ fn killed_harness(scenario: &str) -> Vec<String> {
     let mut scenario = Scenario::new(scenario);
     deaths::with_delete(&mut scenario);
     let reference = judge::reference(&scenario);
-    let sites = chosen(&reference.harness);
+    let own = chosen(&reference.harness).into_iter().map(|call| (call, Strike::Kill, "the harness"));
+    let others = chosen(&reference.init).into_iter().map(|call| (call, Strike::Orphan, "init"));
+    let all: Vec<_> = own.chain(others).collect();
     let mut findings = Vec::new();
     let mut deaths = 0;
-    for (site, number) in &sites {
-        match deaths::strike(&scenario, &reference, *site) {
+    for ((site, number), strike, whose) in &all {
+        match deaths::strike(&scenario, &reference, *site, *strike) {
             Ok(died) => deaths += usize::from(died),
             Err(finding) => {
                 clear(&scenario);
-                let Site { command, ordinal, .. } = site;
+                let Site { command, process, ordinal } = site;
+                let place = format!("{} of {whose} ({command}.{process}.{ordinal})", name(*number));
                 let verb = &scenario.commands[*command][0];
-                findings.push(format!("SIGKILL at {} of {verb} ({ordinal}): {finding}", name(*number)));
+                findings.push(format!("`{verb}` killed at {place}: {finding}"));
             }
         }
     }
     println!(
-        "{} calls of the harness, {} runs, {deaths} deaths that leave nothing, {} findings",
+        "{} calls of the harness, {} of init, {} runs, {deaths} deaths of the harness that leave nothing, {} findings",
         reference.harness.len(),
-        sites.len(),
+        reference.init.len(),
+        all.len(),
         findings.len()
     );
+    tell(&findings);
+    findings
+}
+
+fn killed_in_hook(scenario: &str) -> Vec<String> {
+    let mut scenario = Scenario::new(scenario);
+    deaths::with_delete(&mut scenario);
+    let reference = judge::reference(&scenario);
+    let (deaths, findings) = hooked::sweep(&scenario, &reference);
+    println!("{deaths} deaths while a hook runs, {} findings", findings.len());
     tell(&findings);
     findings
 }
