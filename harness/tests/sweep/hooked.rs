@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -22,7 +23,7 @@ pub const WORLDS: [&str; 3] = ["held", "held-host", "held-user"];
 
 /// Who is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Victim {
+pub enum Victim {
     Harness,
     Init,
     Hook,
@@ -36,7 +37,7 @@ pub fn sweep(scenario: &Scenario, reference: &Reference) -> (usize, Vec<String>)
     let rows: Vec<_> = all.filter(|row| *row != ("poststop", Victim::Init)).collect();
     let mut findings = Vec::new();
     for (kind, victim) in &rows {
-        let row = Row { scenario, reference, kind, victim: *victim };
+        let row = Row { scenario, reference, kind, victim: *victim, limit: LIMIT };
         if let Err(finding) = row.run() {
             clear(scenario);
             findings.push(format!("{victim:?} killed while a {kind} hook runs: {finding}"));
@@ -56,7 +57,7 @@ fn orphans(scenario: &Scenario, reference: &Reference, findings: &mut Vec<String
         if last.replace(process) != Some(process) {
             kind = kinds.next().expect("no hook is made from this process");
         }
-        let row = Row { scenario, reference, kind, victim: Victim::Harness };
+        let row = Row { scenario, reference, kind, victim: Victim::Harness, limit: LIMIT };
         if let Err(finding) = row.orphan(*site) {
             clear(scenario);
             findings.push(format!("harness killed at {} of a {kind} hook to be: {finding}", name(*number)));
@@ -67,15 +68,17 @@ fn orphans(scenario: &Scenario, reference: &Reference, findings: &mut Vec<String
 }
 
 /// One death.
-struct Row<'r> {
-    scenario: &'r Scenario,
-    reference: &'r Reference,
-    kind: &'r str,
-    victim: Victim,
+pub struct Row<'r> {
+    pub scenario: &'r Scenario,
+    pub reference: &'r Reference,
+    pub kind: &'r str,
+    pub victim: Victim,
+    /// Longest that what is left may take to end.
+    pub limit: Duration,
 }
 
 impl Row<'_> {
-    fn run(&self) -> Result<(), String> {
+    pub fn run(&self) -> Result<(), String> {
         self.begin();
         self.strike(Gate::new(&self.data(), self.kind))?;
         self.after("poststop\n")
@@ -113,7 +116,7 @@ impl Row<'_> {
     }
 
     fn settles(&self) -> bool {
-        settled(self.scenario, LIMIT)
+        settled(self.scenario, self.limit)
     }
 
     fn begin(&self) {

@@ -42,6 +42,8 @@ pub struct Reference {
     pub init: Vec<(Site, i64)>,
     pub harness: Vec<(Site, i64)>,
     pub children: Vec<(Site, i64)>,
+    /// Phases of init in which it made a call.
+    pub phases: BTreeSet<&'static str>,
 }
 
 /// The page in which a new container's init notes its phase.
@@ -63,8 +65,7 @@ pub fn reference(scenario: &Scenario) -> Reference {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{:?}", scenario.commands[index]);
     }
     assert!(tracer.rest() && settled(scenario, LIMIT), "the reference does not end");
-    let text = || fs::read_to_string(scenario.fixture.path().join("report")).unwrap();
-    let report = scenario.report().unwrap_or_else(|| panic!("an incomplete report: {}", text()));
+    let report = scenario.report().unwrap_or_else(|text| panic!("an incomplete report: {text}"));
     let _removed = (!scenario.is_begun()).then(|| scenario.fixture.verb("delete"));
     let calls = |role: Role| {
         let of_role = tracer.recorded.iter().filter(move |one| one.role == role);
@@ -78,7 +79,8 @@ pub fn reference(scenario: &Scenario) -> Reference {
     };
     let (init, harness, children) = (calls(Role::Init), calls(Role::Harness), calls(Role::Child));
     assert_eq!(left(scenario), Vec::<String>::new());
-    Reference { report, init, harness, children }
+    let phases = tracer.phases.iter().filter_map(|code| Phase::from_code(*code)).map(Phase::name);
+    Reference { report, init, harness, children, phases: phases.collect() }
 }
 
 /// Name of a system call.
@@ -165,9 +167,12 @@ pub fn strike(
 /// The container is the same.
 pub fn same(scenario: &Scenario, reference: &Reference) -> Result<Verdict, String> {
     match scenario.report() {
-        Some(report) if report == reference.report => Ok(Verdict::Same),
-        Some(report) => Err(format!("another container:{}", difference(&reference.report, &report))),
-        None => Err("success without a container".into()),
+        Ok(report) if report == reference.report => Ok(Verdict::Same),
+        Ok(report) => Err(format!("another container:{}", difference(&reference.report, &report))),
+        Err(text) => {
+            let last = text.lines().last().unwrap_or_default();
+            Err(format!("success without a container: {} lines, the last {last:?}", text.lines().count()))
+        }
     }
 }
 
@@ -178,9 +183,10 @@ pub fn failure(ended: &Ended, phase: Option<u32>) -> Result<Verdict, String> {
     let other = |line: &str| line.starts_with("warning: ") || !begun && line.starts_with("init: set-up: ");
     let lines: Vec<&str> = ended.stderr.lines().filter(|line| !other(line)).collect();
     let [line] = lines.as_slice() else { return Err(format!("no single line: {:?}", ended.stderr)) };
-    // A hook is a step, too, and init what it is made from.
+    // A hook is a step, too; init may be what it is made from.
     if ended.code == Some(1) && line.starts_with("error: ") && line.contains(" hook #") {
-        return Ok(Verdict::Failed { exact: false });
+        let exact = named_phase(line).is_some() && phase == named_phase(line).map(Phase::code);
+        return Ok(Verdict::Failed { exact });
     }
     let named = line.strip_prefix("error: ").and_then(named_phase);
     let Some(named) = named.filter(|_| ended.code == Some(1)) else {

@@ -13,8 +13,9 @@ use crate::report::{self, SCRIPT};
 use crate::support::Fixture;
 
 /// Every scenario; `cold` and `run` are for the harness's own deaths only.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "plain",
+    "unified",
     "user",
     "terminal",
     "idmap",
@@ -48,7 +49,7 @@ impl Scenario {
         let data = scenario.fixture.path().join("data").display().to_string();
         let config = &mut scenario.fixture.config;
         match name {
-            "plain" | "run" | "cold" | "exec" | "exec-terminal" => {}
+            "plain" | "unified" | "run" | "cold" | "exec" | "exec-terminal" => {}
             "user" => changes::user(config),
             "terminal" => config["process"]["terminal"] = json!(true),
             "idmap" => changes::idmap(config, &data),
@@ -206,9 +207,10 @@ impl Scenario {
         }
     }
 
-    /// The report of the last run, if it is complete.
-    pub fn report(&self) -> Option<BTreeSet<String>> {
-        report::read(&fs::read_to_string(self.fixture.path().join("report")).unwrap(), &self.joined)
+    /// The report of the last run; if it is not complete, as it is.
+    pub fn report(&self) -> Result<BTreeSet<String>, String> {
+        let text = fs::read_to_string(self.fixture.path().join("report")).unwrap();
+        report::read(&text, &self.joined).ok_or(text)
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Tracer {
     runs: bool,
     pub recorded: Vec<Recorded>,
     pub struck: Option<Struck>,
+    /// Where init was at its calls, if all is recorded.
+    pub phases: HashSet<u32>,
 }
 
 /// Entry of the program that the tracer starts: traced from its first instruction on.
@@ -64,6 +66,7 @@ impl Tracer {
             runs: false,
             recorded: Vec::new(),
             struck: None,
+            phases: HashSet::new(),
         }
     }
 
@@ -207,6 +210,9 @@ impl Tracer {
         let here =
             Site { command: recorded.command, process: recorded.process, ordinal: recorded.calls.len() };
         recorded.calls.push(number);
+        if self.target.is_none() && recorded.role == Role::Init {
+            self.phases.extend(self.phase());
+        }
         match self.target {
             // Nobody is orphaned by a command that has ended.
             Some((site, Strike::Orphan)) if site == here && !self.runs => self.resume(pid, None),

@@ -24,6 +24,10 @@ const ERRNOS: [Errno; 9] = [
     Errno::EIO,
 ];
 
+/// Shell words that make cgroup v2 all that there is, in a mount namespace of their own.
+const UNIFIED: &str = "mount --make-rprivate / && umount -R /sys/fs/cgroup &&
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
+
 /// Runs of one trial in the sample.
 const SAMPLE: usize = 27;
 
@@ -45,7 +49,13 @@ pub fn trials() -> Vec<Trial> {
 fn trial(name: &str) -> Trial {
     let worker = name.to_owned();
     let trial = Trial::test(name, move || {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = if worker.ends_with("unified") {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", UNIFIED, "sh"]).arg(std::env::current_exe()?);
+            command
+        } else {
+            Command::new(std::env::current_exe()?)
+        };
         let child = command.args(["--worker", &worker]).stdin(Stdio::null()).stdout(Stdio::piped());
         let output = child.stderr(Stdio::piped()).spawn()?.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -55,8 +65,9 @@ fn trial(name: &str) -> Trial {
         }
         Err(Failed::from(text + &String::from_utf8_lossy(&output.stderr)))
     });
-    // The holder of the joined namespaces is an unshare(1).
-    let needs = if name.ends_with("joined") { Needs::Cgroup2 } else { Needs::Root };
+    // Both by unshare(1).
+    let apart = name.ends_with("joined") || name.ends_with("unified");
+    let needs = if apart { Needs::Cgroup2 } else { Needs::Root };
     let lists = std::path::Path::new("/proc/thread-self/children").exists();
     match missing(needs).or((!lists).then_some("needs CONFIG_PROC_CHILDREN")) {
         None => trial,
@@ -153,6 +164,7 @@ fn struck_init(kind: &str, scenario: &str) -> Vec<String> {
         findings.len()
     );
     println!("    without effect: {tolerated:?}");
+    println!("    phases: {}", reference.phases.iter().copied().collect::<Vec<_>>().join(" "));
     tell(&findings);
     findings
 }
