@@ -28,8 +28,9 @@ const ERRNOS: [Errno; 9] = [
 const UNIFIED: &str = "mount --make-rprivate / && umount -R /sys/fs/cgroup &&
     mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
 
-/// Runs of one trial in the sample.
+/// Calls of init that one trial of the sample strikes, and deaths of the harness at each kind of call.
 const SAMPLE: usize = 27;
+const DEATHS: usize = 9;
 
 /// Findings that one trial tells.
 const TOLD: usize = 40;
@@ -99,12 +100,12 @@ fn is_whole() -> bool {
     std::env::var_os("SWEEP").is_some_and(|value| value == "all")
 }
 
-/// All of a list, or as many as the sample holds, spread over it.
-fn chosen<T: Copy>(all: &[T]) -> Vec<T> {
-    if is_whole() || all.len() <= SAMPLE {
+/// All of a list, or `most` of it, spread over it.
+fn chosen<T: Copy>(all: &[T], most: usize) -> Vec<T> {
+    if is_whole() || all.len() <= most {
         return all.to_vec();
     }
-    (0..SAMPLE).map(|index| all[index * all.len() / SAMPLE]).collect()
+    (0..most).map(|index| all[index * all.len() / most]).collect()
 }
 
 fn strikes(kind: &str, reference: &Reference) -> Vec<((Site, i64), Strike, String)> {
@@ -129,9 +130,9 @@ fn strikes(kind: &str, reference: &Reference) -> Vec<((Site, i64), Strike, Strin
         // The sample meets all of the errnos in turn.
         "errors" => {
             let errnos = ERRNOS.iter().cycle();
-            chosen(&calls).into_iter().zip(errnos).map(|(index, errno)| fail(index, *errno)).collect()
+            chosen(&calls, SAMPLE).into_iter().zip(errnos).map(|(index, errno)| fail(index, *errno)).collect()
         }
-        _ => chosen(&calls).into_iter().map(|index| (index, Strike::Kill)).collect(),
+        _ => chosen(&calls, SAMPLE).into_iter().map(|index| (index, Strike::Kill)).collect(),
     };
     all.into_iter().map(what).collect()
 }
@@ -173,8 +174,8 @@ fn killed_harness(scenario: &str) -> Vec<String> {
     let mut scenario = Scenario::new(scenario);
     deaths::with_delete(&mut scenario);
     let reference = judge::reference(&scenario);
-    let own = chosen(&reference.harness).into_iter().map(|call| (call, Strike::Kill, "the harness"));
-    let others = chosen(&reference.init).into_iter().map(|call| (call, Strike::Orphan, "init"));
+    let own = chosen(&reference.harness, DEATHS).into_iter().map(|call| (call, Strike::Kill, "the harness"));
+    let others = chosen(&reference.init, DEATHS).into_iter().map(|call| (call, Strike::Orphan, "init"));
     let all: Vec<_> = own.chain(others).collect();
     let mut findings = Vec::new();
     let mut deaths = 0;
