@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use init_core::failure::Phase;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use syscalls::Sysno;
 
 use crate::report::difference;
-use crate::scenario::{Scenario, children};
+use crate::scenario::{Scenario, children, reap};
 use crate::tracer::{Ended, Role, Site, Strike, Tracer};
 
 /// Longest that a run may take.
@@ -97,7 +96,7 @@ pub fn name(number: i64) -> String {
 pub fn settled(scenario: &Scenario, limit: Duration) -> bool {
     let start = Instant::now();
     loop {
-        while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some()) {}
+        reap();
         if children().is_subset(&scenario.spared) {
             return true;
         }

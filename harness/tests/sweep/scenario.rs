@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command};
 
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use serde_json::json;
 
 use crate::changes;
@@ -85,6 +86,8 @@ impl Scenario {
         if name.starts_with("exec") {
             scenario.begin();
         }
+        // A zombie's number would be another's by and by.
+        reap();
         scenario.spared = children();
         scenario
     }
@@ -221,6 +224,11 @@ impl Drop for Scenario {
             let _reaped = holder.wait();
         }
     }
+}
+
+/// Takes the status of every child that has ended.
+pub fn reap() {
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some()) {}
 }
 
 /// This process's children: with a subreaper all that its commands have left.
