@@ -32,6 +32,8 @@ pub struct Tracer {
     live: Arc<Mutex<HashSet<i32>>>,
     /// Children that their parents have told of, and that have not stopped yet.
     unborn: HashSet<i32>,
+    /// Those that have, and may have ended before their parents tell of them.
+    born: HashSet<i32>,
     target: Option<(Site, Strike)>,
     page: PathBuf,
     leader: Pid,
@@ -58,6 +60,7 @@ impl Tracer {
             tracees: HashMap::new(),
             live: Arc::default(),
             unborn: HashSet::new(),
+            born: HashSet::new(),
             target,
             page: page.to_path_buf(),
             leader: Pid::from_raw(0),
@@ -133,7 +136,7 @@ impl Tracer {
             }
             WaitStatus::PtraceEvent(pid, ..) => {
                 let child = ptrace::getevent(pid).map_or(0, |child| child as i32);
-                if child != 0 && !self.tracees.contains_key(&child) {
+                if child != 0 && !self.born.contains(&child) {
                     self.unborn.insert(child);
                 }
                 self.resume(pid, None);
@@ -171,6 +174,7 @@ impl Tracer {
         self.tracees.insert(pid.as_raw(), tracee);
         self.live.lock().unwrap().insert(pid.as_raw());
         self.unborn.remove(&pid.as_raw());
+        self.born.insert(pid.as_raw());
         self.resume(pid, None);
     }
 
