@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `errors` | each call of init, and of what becomes a hook, returns one of nine errnos | 37,440 |
 //! | `killed_init` | the process is killed at each of these calls | 4,160 |
-//! | `killed_harness` | the harness is killed at each of its calls, and with init at each of init's | about 13,000: how often it waits differs |
+//! | `killed_harness` | the harness is killed at each of its calls, and with init at each of init's | 13,959; how often the harness waits differs |
 //! | `killed_in_hook` | harness, init or hook is killed while a hook of each kind runs; the harness at each call of what becomes a hook | 216 |
 //! | `controls` | broken runs that must be found: 14 weaker containers, 5 missing namespaces, hangs, leftovers, wrong words, another container the second time, hooks that leave a process or do not run | all |
 //!
