@@ -105,11 +105,12 @@ check-binary: dist
 ci:
     .ci/run
 
-# Every system call of init fails or is its last, every one of the harness is its last. WHAT, if
-# not all of it: controls, errors, killed_init or killed_harness, or one of them with ::SCENARIO.
+# WHAT, if not all: controls, errors, killed_init, killed_harness, killed_in_hook, or one of these with
+# ::SCENARIO. More run at once than there are processors: it is the kernel that takes its time.
+# Every system call of init fails or is its last, every one of the harness is its last.
 [group('test')]
 sweep *WHAT:
-    SWEEP=all cargo test --locked -p harness --test sweep -- {{WHAT}}
+    SWEEP=all cargo test --locked -p harness --test sweep -- --test-threads $((2 * {{num_cpus()}})) {{WHAT}}
 
 # The same configurations with crun and runc; what differs must be in conformance/differences.md.
 [group('test')]

@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use crate::error::{Context, Error, Result};
 use crate::plan::Kind;
+use crate::process::{PATIENCE, wait_gone};
 use crate::spec::Hook;
 use crate::state::State;
 use crate::sys;
@@ -24,6 +25,8 @@ use crate::sys;
 const OUTPUT: usize = 64 * 1024;
 /// Most of it that an error message shows.
 const SHOWN: usize = 1024;
+/// No time at all.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Namespaces that hooks run in.
 #[derive(Clone, Copy)]
@@ -65,7 +68,7 @@ fn one(hook: &Hook, state: &State, status: &str, world: World<'_>) -> std::resul
     let text = |error: Error| error.to_string();
     let (output, input) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).host("pipe", "").map_err(text)?;
     let mut command = command(hook, state, status, input, world).map_err(text)?;
-    let spawned = with_pid_namespace(world, || command.spawn().map_err(|error| describe(&error)));
+    let spawned = with_pid_namespace(world, || command.spawn().map_err(|error| reason(&error, world)));
     // The command holds the pipe's other end.
     drop(command);
     let mut child = spawned?;
@@ -116,15 +119,23 @@ fn command(hook: &Hook, state: &State, status: &str, output: OwnedFd, world: Wor
             Some((pidfd.as_raw_fd(), u64::from(kinds & !(Kind::Pid.flag() | Kind::Time.flag()))))
         }
     };
+    let harness = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .host("pidfd_open", "self")?;
     let enter = move || {
-        // A group of its own, so that it can be killed as one; and it does not outlive the harness.
+        // A group of its own, so that it can be killed as one.
         rustix::process::setsid()?;
+        if let Some((process, kinds)) = join
+            && kinds != 0
+        {
+            init_core::sys::task::setns(process, kinds)?;
+        }
+        // It does not outlive the harness, which may have died before this took effect; and behind
+        // setns(2), where other credentials would clear it.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        match join {
-            Some((process, kinds)) if kinds != 0 => {
-                init_core::sys::task::setns(process, kinds).map_err(std::io::Error::from)
-            }
-            _ => Ok(()),
+        let mut poll = [PollFd::new(&harness, PollFlags::IN)];
+        match rustix::event::poll(&mut poll, Some(&NOW))? {
+            0 => Ok(()),
+            _ => Err(Errno::SRCH.into()),
         }
     };
     sys::before_exec(&mut command, enter);
@@ -162,6 +173,15 @@ fn pid_inside(pid: i32) -> Option<i32> {
     status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?.parse().ok()
 }
 
+/// Why a hook could not be started. A process that ends has left its namespaces, and is about to
+/// close its connection: that is the word that counts then.
+fn reason(error: &std::io::Error, world: World<'_>) -> String {
+    if let (Some(Errno::SRCH), World::Container { pidfd, .. }) = (Errno::from_io_error(error), world) {
+        let _late = wait_gone(pidfd, Some(PATIENCE));
+    }
+    describe(error)
+}
+
 /// The child of a hook's start belongs to the container's pid namespace, the harness itself cannot.
 fn with_pid_namespace<T>(
     world: World<'_>,
@@ -173,7 +193,7 @@ fn with_pid_namespace<T>(
         return spawn();
     }
     const OWN: &str = "/proc/self/ns/pid";
-    let text = |errno: Errno| format!("pid namespace: {}", crate::error::describe(errno));
+    let text = |errno: Errno| format!("pid namespace: {}", reason(&errno.into(), world));
     let own =
         rustix::fs::open(OWN, OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty()).map_err(text)?;
     sys::setns(pidfd, pid).map_err(text)?;

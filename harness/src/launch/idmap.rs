@@ -1,6 +1,6 @@
 //! Idmapped mounts: a user namespace made only to carry a mapping (`mount_setattr(2)`).
 
-use init_core::sys::exit;
+use init_core::sys::{close_range, exit};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
@@ -35,12 +35,17 @@ impl Namespaces {
     }
 }
 
-/// The child's end of a pipe.
-struct Waiting(RawFd);
+/// The child's copies of the ends of a pipe.
+struct Waiting {
+    read: RawFd,
+    write: u32,
+}
 
 extern "C" fn wait(waiting: &'static Waiting) -> ! {
+    // Should the harness be killed, nobody else may hold the pipe open.
+    let _closed = close_range(waiting.write, waiting.write);
     let mut byte = [0];
-    let _end = rustix::io::read(sys::borrow(waiting.0), &mut byte);
+    let _end = rustix::io::read(sys::borrow(waiting.read), &mut byte);
     exit(0)
 }
 
@@ -48,10 +53,9 @@ extern "C" fn wait(waiting: &'static Waiting) -> ! {
 fn make(idmap: &Idmap) -> Result<OwnedFd> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).host("pipe", "")?;
     let how = sys::Clone { namespaces: Kind::User.flag(), share: false, cgroup: None };
-    let waiting = Box::leak(Box::new(Waiting(read.as_raw_fd())));
+    let waiting = Waiting { read: read.as_raw_fd(), write: write.as_raw_fd() as u32 };
+    let waiting = Box::leak(Box::new(waiting));
     let mask = sys::block_signals().host("sigprocmask", "")?;
-    // The child has its own copy of the table, so of the end that this process writes to as well:
-    // it is told to end, not left an end of file.
     let spawned = sys::spawn(&how, waiting, wait);
     sys::restore_signals(mask).host("sigprocmask", "")?;
     let (pid, pidfd) = spawned.host("clone3", "user namespace of an idmapped mount")?;

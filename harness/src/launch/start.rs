@@ -17,9 +17,6 @@ use crate::process::{PATIENCE, wait_gone};
 use crate::spec::Hook;
 use crate::state::{Directory, State, Status, pin};
 
-/// No time at all.
-const NOW: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-
 /// Starts a created container's process and returns once it has been executed.
 pub fn start(directory: &Directory, state: &State) -> Result<()> {
     if !state.startable {
@@ -46,13 +43,9 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
             Some(gate) => gate,
             None => {
                 directory.reserve_gate()?.then_some(()).ok_or_else(|| running(&state.id))?;
-                // With init a hook in its pid namespace is killed as well.
-                run_inside(state, &start_container).map_err(|error| {
-                    match wait_gone(&process, Some(NOW)) {
-                        Ok(true) => stopped(),
-                        _ => error,
-                    }
-                })?;
+                // With init a hook in its pid namespace is killed as well, and before init is dead.
+                run_inside(state, &start_container)
+                    .map_err(|error| if is_ending(state.pid) { stopped() } else { error })?;
                 directory.open_reserved_gate()?
             }
         };
@@ -77,6 +70,11 @@ fn open(directory: &Directory, state: &State) -> Result<Option<OwnedFd>> {
         gate => gate?,
     };
     if directory.take_gate()? { Ok(Some(gate)) } else { Err(running(&state.id)) }
+}
+
+/// Whether a process is dead, or so far that it has left its namespaces.
+fn is_ending(pid: i32) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err()
 }
 
 /// `startContainer` hooks: the container's own programs, as whom its process is to be.

@@ -3,7 +3,7 @@
 use init_core::sys::arch::syscall;
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 
 const BPF_PROG_LOAD: usize = 5;
 const BPF_PROG_ATTACH: usize = 8;
@@ -13,6 +13,8 @@ const BPF_PROG_QUERY: usize = 16;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 2;
+/// Most attempts to load a program.
+const LOADS: usize = 8;
 
 /// The start of `union bpf_attr` for `BPF_PROG_LOAD`; the kernel takes what is missing as zero.
 #[repr(C)]
@@ -50,9 +52,14 @@ pub fn load_device_program(code: &[u8]) -> Result<OwnedFd> {
         flags: 0,
     };
     let args = [BPF_PROG_LOAD, &raw const attr as usize, size_of_val(&attr), 0, 0];
-    // SAFETY: the kernel reads the attributes, count * 8 bytes of code and the licence, all of
-    // which outlive the call.
-    let program = super::check(unsafe { syscall(raw::__NR_bpf, args) })?;
+    let load = || {
+        // SAFETY: the kernel reads the attributes, count * 8 bytes of code and the licence, all of
+        // which outlive the call.
+        super::check(unsafe { syscall(raw::__NR_bpf, args) })
+    };
+    // The verifier gives up when a signal is pending, even one that has no effect.
+    let mut tries = std::iter::repeat_with(load).take(LOADS);
+    let program = tries.find(|done| *done != Err(Errno::AGAIN)).unwrap_or(Err(Errno::AGAIN))?;
     // SAFETY: the call returned a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(program as i32) })
 }

@@ -176,7 +176,8 @@ impl Fixture {
     /// The cgroups named like this container.
     pub fn cgroups(&self) -> Vec<PathBuf> {
         let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-        hierarchies.map(|entry| entry.path().join(&self.id)).filter(|path| path.exists()).collect()
+        let paths = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+        paths.map(|path| path.join(&self.id)).filter(|path| path.exists()).collect()
     }
 }
 

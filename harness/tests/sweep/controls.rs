@@ -7,6 +7,8 @@ use std::time::Duration;
 use nix::libc;
 use serde_json::{Value, json};
 
+use crate::deaths;
+use crate::hooked::{Row, Victim};
 use crate::judge::{self, LIMIT, Reference, Verdict, clear, failure, left, same, settled};
 use crate::scenario::{Scenario, children};
 use crate::tracer::{Ended, Site, Strike};
@@ -20,6 +22,8 @@ pub fn run() {
     leftovers(&scenario);
     messages();
     verdicts(&scenario, &reference);
+    again(&mut scenario, &reference);
+    hooked();
 }
 
 /// Containers that lack one protection, or have one thing too many.
@@ -151,4 +155,38 @@ fn verdicts(scenario: &Scenario, reference: &Reference) {
     assert_eq!(judged((site, number + 1), Strike::Fail(libc::EIO)).unwrap_err(), "setsid was struck instead");
     let nowhere = Site { ordinal: 100_000, ..site };
     assert_eq!(judged((nowhere, number), Strike::Kill).unwrap_err(), "the call was not made");
+}
+
+/// The id makes another container than before.
+fn again(scenario: &mut Scenario, reference: &Reference) {
+    scenario.fixture.config["hostname"] = json!("other");
+    scenario.fixture.write();
+    let (site, _) = reference.harness[reference.harness.len() / 4];
+    let error = deaths::strike(scenario, reference, site, Strike::Kill).unwrap_err();
+    assert!(error.starts_with("made again: another container:"), "{error}");
+    clear(scenario);
+}
+
+/// Hooks that leave a process, or do not run.
+fn hooked() {
+    let mut scenario = Scenario::new("held");
+    let reference = judge::reference(&scenario);
+    let original = scenario.fixture.config.clone();
+    let script = original["hooks"]["prestart"][0]["args"][2].as_str().unwrap();
+    let changes = [
+        ("/hooks/prestart/0/args/2", script.replace(">mark", "sleep 10000 & >mark"), Victim::Harness),
+        ("/hooks/prestart/0/args/2", "exit 0".into(), Victim::Init),
+        ("/hooks/poststop/0/args/2", "exit 0".into(), Victim::Hook),
+    ];
+    let found = ["processes run on: ", "no hook has run: ", "poststop hooks: \"\" "];
+    for ((pointer, value, victim), words) in changes.into_iter().zip(found) {
+        *scenario.fixture.config.pointer_mut(pointer).unwrap() = json!(value);
+        scenario.fixture.write();
+        let limit = Duration::from_secs(1);
+        let row = Row { scenario: &scenario, reference: &reference, kind: "prestart", victim, limit };
+        let error = row.run().unwrap_err();
+        assert!(error.starts_with(words), "{words}: {error}");
+        clear(&scenario);
+        scenario.fixture.config.clone_from(&original);
+    }
 }

@@ -1,5 +1,5 @@
-//! The harness is killed at one of its own system calls: whatever it has begun can be looked at and
-//! removed, and the id be used again.
+//! The harness is killed at one of its own system calls, or while init is at one of its: whatever it
+//! has begun can be looked at and removed, and the id be used again.
 
 use std::path::Path;
 
@@ -16,10 +16,20 @@ pub fn with_delete(scenario: &mut Scenario) {
 
 /// Kills the harness once and judges what can be done afterwards; false if the call was not made:
 /// how often the harness waits is not its own choice.
-pub fn strike(scenario: &Scenario, reference: &Reference, site: Site) -> Result<bool, String> {
+pub fn strike(
+    scenario: &Scenario,
+    reference: &Reference,
+    site: Site,
+    strike: Strike,
+) -> Result<bool, String> {
     scenario.reset();
-    let mut tracer = Tracer::new(Some((site, Strike::Kill)), Path::new("/nonexistent"), LIMIT);
-    for index in 0..=site.command {
+    let mut tracer = Tracer::new(Some((site, strike)), Path::new("/nonexistent"), LIMIT);
+    // Init begins in one command and ends in another.
+    let last = match strike {
+        Strike::Orphan => scenario.commands.iter().rposition(|words| words[0] != "delete").unwrap(),
+        _ => site.command,
+    };
+    for index in 0..=last {
         let verb = &scenario.commands[index][0];
         if verb == "delete" && !(tracer.rest() && settled(scenario, LIMIT)) {
             return Err("the container does not end".into());
@@ -32,7 +42,11 @@ pub fn strike(scenario: &Scenario, reference: &Reference, site: Site) -> Result<
         if ended.code != expected {
             return Err(format!("`{verb}`: {:?}: {}", ended.code, ended.stderr));
         }
+        if tracer.struck.is_some() {
+            break;
+        }
     }
+    tracer.disarm();
     if !scenario.is_begun() {
         remove(scenario, &mut tracer)?;
     }
@@ -47,7 +61,7 @@ pub fn strike(scenario: &Scenario, reference: &Reference, site: Site) -> Result<
 
 /// `state` and `delete` may refuse, in one line; `delete -f` must not. The tracer runs them: it is
 /// the one to reap init.
-fn remove(scenario: &Scenario, tracer: &mut Tracer) -> Result<(), String> {
+pub fn remove(scenario: &Scenario, tracer: &mut Tracer) -> Result<(), String> {
     let id = scenario.fixture.id.as_str();
     for words in [&["state", id][..], &["delete", id], &["delete", "-f", id]] {
         let ended = tracer.run(scenario.fixture.harness().args(words));
@@ -63,7 +77,7 @@ fn remove(scenario: &Scenario, tracer: &mut Tracer) -> Result<(), String> {
 }
 
 /// The same id makes the same container.
-fn again(scenario: &Scenario, reference: &Reference) -> Result<(), String> {
+pub fn again(scenario: &Scenario, reference: &Reference) -> Result<(), String> {
     scenario.reset();
     for command in scenario.commands.iter().filter(|command| command[0] != "delete") {
         let words: Vec<&str> = command.iter().map(String::as_str).collect();

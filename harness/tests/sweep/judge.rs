@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use init_core::failure::Phase;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use syscalls::Sysno;
 
 use crate::report::difference;
-use crate::scenario::{Scenario, children};
+use crate::scenario::{Scenario, children, reap};
 use crate::tracer::{Ended, Role, Site, Strike, Tracer};
 
 /// Longest that a run may take.
@@ -21,6 +20,14 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 
 /// Calls that the kernel never refuses, so that nobody looks at their result.
 const CANNOT_FAIL: [&str; 1] = ["umask"];
+
+/// Calls of what is to become a hook that decide what it will be; the others tidy up.
+const HOOK: [&str; 7] = ["dup2", "chdir", "setsid", "setns", "prctl", "poll", "execve"];
+
+/// Whether a hook must not run whose process has met this; std repeats a dup2(2) on EINTR.
+fn decides(call: &str, strike: Strike) -> bool {
+    HOOK.contains(&call) && (call, strike) != ("dup2", Strike::Fail(libc::EINTR))
+}
 
 /// How a run may end.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,9 +41,13 @@ pub enum Verdict {
 /// What a scenario does when nothing is in its way.
 pub struct Reference {
     pub report: BTreeSet<String>,
-    /// Calls of init, with its final execve, and those of the harness.
+    /// Calls of init, with its final execve, those of the harness, and those of what it has forked
+    /// up to their execve.
     pub init: Vec<(Site, i64)>,
     pub harness: Vec<(Site, i64)>,
+    pub children: Vec<(Site, i64)>,
+    /// Phases of init in which it made a call.
+    pub phases: BTreeSet<&'static str>,
 }
 
 /// The page in which a new container's init notes its phase.
@@ -58,8 +69,7 @@ pub fn reference(scenario: &Scenario) -> Reference {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{:?}", scenario.commands[index]);
     }
     assert!(tracer.rest() && settled(scenario, LIMIT), "the reference does not end");
-    let text = || fs::read_to_string(scenario.fixture.path().join("report")).unwrap();
-    let report = scenario.report().unwrap_or_else(|| panic!("an incomplete report: {}", text()));
+    let report = scenario.report().unwrap_or_else(|text| panic!("an incomplete report: {text}"));
     let _removed = (!scenario.is_begun()).then(|| scenario.fixture.verb("delete"));
     let calls = |role: Role| {
         let of_role = tracer.recorded.iter().filter(move |one| one.role == role);
@@ -71,9 +81,10 @@ pub fn reference(scenario: &Scenario) -> Reference {
             })
             .collect::<Vec<_>>()
     };
-    let (init, harness) = (calls(Role::Init), calls(Role::Harness));
+    let (init, harness, children) = (calls(Role::Init), calls(Role::Harness), calls(Role::Child));
     assert_eq!(left(scenario), Vec::<String>::new());
-    Reference { report, init, harness }
+    let phases = tracer.phases.iter().filter_map(|code| Phase::from_code(*code)).map(Phase::name);
+    Reference { report, init, harness, children, phases: phases.collect() }
 }
 
 /// Name of a system call.
@@ -85,7 +96,7 @@ pub fn name(number: i64) -> String {
 pub fn settled(scenario: &Scenario, limit: Duration) -> bool {
     let start = Instant::now();
     loop {
-        while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some()) {}
+        reap();
         if children().is_subset(&scenario.spared) {
             return true;
         }
@@ -139,6 +150,9 @@ pub fn strike(
         None if name(number) == "keyctl" && strike != Strike::Fail(libc::ENOSYS) => {
             return Err("success without a keyring".into());
         }
+        None if decides(&name(number), strike) && reference.children.contains(&(site, number)) => {
+            return Err("the hook has run".into());
+        }
         None => same(scenario, reference)?,
     };
     let created = failed.as_ref().is_none_or(|(index, _)| scenario.commands[*index][0] == "start");
@@ -157,9 +171,12 @@ pub fn strike(
 /// The container is the same.
 pub fn same(scenario: &Scenario, reference: &Reference) -> Result<Verdict, String> {
     match scenario.report() {
-        Some(report) if report == reference.report => Ok(Verdict::Same),
-        Some(report) => Err(format!("another container:{}", difference(&reference.report, &report))),
-        None => Err("success without a container".into()),
+        Ok(report) if report == reference.report => Ok(Verdict::Same),
+        Ok(report) => Err(format!("another container:{}", difference(&reference.report, &report))),
+        Err(text) => {
+            let last = text.lines().last().unwrap_or_default();
+            Err(format!("success without a container: {} lines, the last {last:?}", text.lines().count()))
+        }
     }
 }
 
@@ -170,9 +187,10 @@ pub fn failure(ended: &Ended, phase: Option<u32>) -> Result<Verdict, String> {
     let other = |line: &str| line.starts_with("warning: ") || !begun && line.starts_with("init: set-up: ");
     let lines: Vec<&str> = ended.stderr.lines().filter(|line| !other(line)).collect();
     let [line] = lines.as_slice() else { return Err(format!("no single line: {:?}", ended.stderr)) };
-    // A hook is a step, too, and init what it is made from.
+    // A hook is a step, too; init may be what it is made from.
     if ended.code == Some(1) && line.starts_with("error: ") && line.contains(" hook #") {
-        return Ok(Verdict::Failed { exact: false });
+        let exact = named_phase(line).is_some() && phase == named_phase(line).map(Phase::code);
+        return Ok(Verdict::Failed { exact });
     }
     let named = line.strip_prefix("error: ").and_then(named_phase);
     let Some(named) = named.filter(|_| ended.code == Some(1)) else {

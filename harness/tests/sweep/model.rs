@@ -17,6 +17,8 @@ pub enum Strike {
     Kill,
     /// The process is never resumed: what a hang looks like.
     Hold,
+    /// The command itself is killed, and gone before the call is made.
+    Orphan,
 }
 
 /// Whose calls a process makes.

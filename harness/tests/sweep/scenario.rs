@@ -6,14 +6,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command};
 
-use serde_json::{Value, json};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use serde_json::json;
 
+use crate::changes;
 use crate::report::{self, SCRIPT};
 use crate::support::Fixture;
 
 /// Every scenario; `cold` and `run` are for the harness's own deaths only.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "plain",
+    "unified",
     "user",
     "terminal",
     "idmap",
@@ -47,21 +50,30 @@ impl Scenario {
         let data = scenario.fixture.path().join("data").display().to_string();
         let config = &mut scenario.fixture.config;
         match name {
-            "plain" | "run" | "cold" | "exec" | "exec-terminal" => {}
-            "user" => user(config),
+            "plain" | "unified" | "run" | "cold" | "exec" | "exec-terminal" => {}
+            "user" => changes::user(config),
             "terminal" => config["process"]["terminal"] = json!(true),
-            "idmap" => idmap(config, &data),
+            "idmap" => changes::idmap(config, &data),
             "joined" => scenario.join(),
             "readonly" => {
-                readonly(config);
+                changes::readonly(config);
                 fs::write(scenario.fixture.rootfs().join("secret"), "secret\n").unwrap();
             }
-            "hooks" => hooks(config),
-            "seccomp" => seccomp(config),
-            "full" => full(config),
+            "hooks" => changes::hooks(config),
+            "held" => changes::held(config, &data),
+            "held-host" => {
+                changes::share_pids(config);
+                changes::held(config, &data);
+            }
+            "held-user" => {
+                changes::held(config, &data);
+                changes::user(config);
+            }
+            "seccomp" => changes::seccomp(config),
+            "full" => changes::full(config),
             _ => panic!("no scenario {name}"),
         }
-        if name == "user" {
+        if name.ends_with("user") {
             scenario.fixture.give_to(100_000);
         }
         if name.ends_with("terminal") {
@@ -74,6 +86,8 @@ impl Scenario {
         if name.starts_with("exec") {
             scenario.begin();
         }
+        // A zombie's number would be another's by and by.
+        reap();
         scenario.spared = children();
         scenario
     }
@@ -171,6 +185,12 @@ impl Scenario {
         self.commands[0][0] == "exec"
     }
 
+    /// Whether its processes are in the host's pid namespace.
+    pub fn shares_pids(&self) -> bool {
+        let namespaces = self.fixture.config["linux"]["namespaces"].as_array().unwrap();
+        namespaces.iter().all(|namespace| namespace["type"] != "pid")
+    }
+
     /// One command, ready to be run.
     pub fn command(&self, index: usize) -> Command {
         let mut command = self.fixture.harness();
@@ -190,9 +210,10 @@ impl Scenario {
         }
     }
 
-    /// The report of the last run, if it is complete.
-    pub fn report(&self) -> Option<BTreeSet<String>> {
-        report::read(&fs::read_to_string(self.fixture.path().join("report")).unwrap(), &self.joined)
+    /// The report of the last run; if it is not complete, as it is.
+    pub fn report(&self) -> Result<BTreeSet<String>, String> {
+        let text = fs::read_to_string(self.fixture.path().join("report")).unwrap();
+        report::read(&text, &self.joined).ok_or(text)
     }
 }
 
@@ -205,67 +226,14 @@ impl Drop for Scenario {
     }
 }
 
+/// Takes the status of every child that has ended.
+pub fn reap() {
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some()) {}
+}
+
 /// This process's children: with a subreaper all that its commands have left.
 pub fn children() -> BTreeSet<i32> {
     let pid = std::process::id();
     let text = fs::read_to_string(format!("/proc/self/task/{pid}/children")).unwrap();
     text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
-fn user(config: &mut Value) {
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    config["linux"]["uidMappings"] = map.clone();
-    config["linux"]["gidMappings"] = map;
-    config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
-    config["process"]["user"] = json!({ "uid": 5, "gid": 6, "additionalGids": [9] });
-}
-
-fn idmap(config: &mut Value, source: &str) {
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    config["mounts"].as_array_mut().unwrap().push(json!({ "destination": "/data", "type": "bind",
-        "source": source, "options": ["bind", "ro", "nosuid"], "uidMappings": map, "gidMappings": map }));
-}
-
-fn readonly(config: &mut Value) {
-    config["root"]["readonly"] = json!(true);
-    config["mounts"].as_array_mut().unwrap().push(json!({ "destination": "/scratch", "type": "tmpfs",
-        "source": "tmpfs", "options": ["ro", "nosuid", "size=64k"] }));
-    config["linux"]["maskedPaths"].as_array_mut().unwrap().push(json!("/secret"));
-    config["linux"]["readonlyPaths"].as_array_mut().unwrap().push(json!("/dev/shm"));
-}
-
-fn hooks(config: &mut Value) {
-    let hook = json!([{ "path": "/bin/sh", "args": ["sh", "-c", "exit 0"], "env": ["PATH=/usr/bin:/bin"] }]);
-    let kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
-    config["hooks"] = kinds.iter().map(|kind| ((*kind).to_owned(), hook.clone())).collect();
-}
-
-/// A filter that needs capabilities to be loaded, another user, and ambient capabilities.
-fn seccomp(config: &mut Value) {
-    config["process"]["user"] =
-        json!({ "uid": 1234, "gid": 5678, "additionalGids": [7, 40], "umask": 0o027 });
-    config["process"]["noNewPrivileges"] = json!(false);
-    config["process"]["capabilities"] = json!({
-        "bounding": ["CAP_CHOWN", "CAP_NET_RAW", "CAP_KILL"], "effective": ["CAP_KILL", "CAP_NET_RAW"],
-        "permitted": ["CAP_KILL", "CAP_NET_RAW"], "inheritable": ["CAP_NET_RAW"], "ambient": ["CAP_NET_RAW"] });
-    config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }] });
-}
-
-/// Whatever else init does.
-fn full(config: &mut Value) {
-    config["process"]["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": 64, "hard": 64 },
-        { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }]);
-    config["process"]["oomScoreAdj"] = json!(321);
-    config["process"]["cwd"] = json!("/var/made/here");
-    config["domainname"] = json!("example.org");
-    config["linux"]["devices"] = json!([{ "type": "c", "path": "/dev/fuse", "major": 10, "minor": 229,
-        "fileMode": 0o640, "uid": 7, "gid": 8 }]);
-    config["linux"]["personality"] = json!({ "domain": "LINUX32" });
-    config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }] });
-    config["annotations"] = json!({ "harness.network":
-        "{\"addresses\": [{\"device\": \"lo\", \"address\": \"10.9.8.7/24\"}]}" });
-    config["mounts"].as_array_mut().unwrap().push(json!({ "destination": "/etc", "type": "tmpfs",
-        "source": "tmpfs", "options": ["nosuid", "tmpcopyup"] }));
 }

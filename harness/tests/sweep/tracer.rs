@@ -32,13 +32,19 @@ pub struct Tracer {
     live: Arc<Mutex<HashSet<i32>>>,
     /// Children that their parents have told of, and that have not stopped yet.
     unborn: HashSet<i32>,
+    /// Those that have, and may have ended before their parents tell of them.
+    born: HashSet<i32>,
     target: Option<(Site, Strike)>,
     page: PathBuf,
     leader: Pid,
     command: usize,
     limit: Duration,
+    /// Whether the command has not ended.
+    runs: bool,
     pub recorded: Vec<Recorded>,
     pub struck: Option<Struck>,
+    /// Where init was at its calls, if all is recorded.
+    pub phases: HashSet<u32>,
 }
 
 /// Entry of the program that the tracer starts: traced from its first instruction on.
@@ -54,13 +60,16 @@ impl Tracer {
             tracees: HashMap::new(),
             live: Arc::default(),
             unborn: HashSet::new(),
+            born: HashSet::new(),
             target,
             page: page.to_path_buf(),
             leader: Pid::from_raw(0),
             command: 0,
             limit,
+            runs: false,
             recorded: Vec::new(),
             struck: None,
+            phases: HashSet::new(),
         }
     }
 
@@ -73,13 +82,20 @@ impl Tracer {
         staged.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.try_clone().unwrap());
         self.leader = Pid::from_raw(staged.spawn().unwrap().id() as i32);
         let watchdog = Watchdog::new(Arc::clone(&self.live), self.limit);
+        self.runs = true;
         let code = self.follow();
+        self.runs = false;
         let hung = watchdog.has_bitten();
         self.command += 1;
         let mut text = Vec::new();
         stderr.rewind().unwrap();
         stderr.read_to_end(&mut text).unwrap();
         Ended { code, stderr: String::from_utf8_lossy(&text).into_owned(), hung }
+    }
+
+    /// Strikes no more.
+    pub fn disarm(&mut self) {
+        self.target = self.target.map(|(site, strike)| (Site { command: usize::MAX, ..site }, strike));
     }
 
     /// Lets init go on until no process is traced any more; false if that takes too long.
@@ -102,6 +118,7 @@ impl Tracer {
             match status {
                 WaitStatus::Exited(pid, code) if pid == self.leader => return Some(code),
                 WaitStatus::Signaled(pid, ..) if pid == self.leader => return None,
+                _ if !self.runs => return None,
                 _ => {}
             }
         }
@@ -119,7 +136,7 @@ impl Tracer {
             }
             WaitStatus::PtraceEvent(pid, ..) => {
                 let child = ptrace::getevent(pid).map_or(0, |child| child as i32);
-                if child != 0 && !self.tracees.contains_key(&child) {
+                if child != 0 && !self.born.contains(&child) {
                     self.unborn.insert(child);
                 }
                 self.resume(pid, None);
@@ -157,6 +174,7 @@ impl Tracer {
         self.tracees.insert(pid.as_raw(), tracee);
         self.live.lock().unwrap().insert(pid.as_raw());
         self.unborn.remove(&pid.as_raw());
+        self.born.insert(pid.as_raw());
         self.resume(pid, None);
     }
 
@@ -196,7 +214,12 @@ impl Tracer {
         let here =
             Site { command: recorded.command, process: recorded.process, ordinal: recorded.calls.len() };
         recorded.calls.push(number);
+        if self.target.is_none() && recorded.role == Role::Init {
+            self.phases.extend(self.phase());
+        }
         match self.target {
+            // Nobody is orphaned by a command that has ended.
+            Some((site, Strike::Orphan)) if site == here && !self.runs => self.resume(pid, None),
             Some((site, strike)) if site == here && self.struck.is_none() => {
                 self.struck = Some(Struck { number, phase: self.phase() });
                 self.strike(pid, strike, registers);
@@ -234,7 +257,22 @@ impl Tracer {
             }
             Strike::Kill => drop(kill(pid, Signal::SIGKILL)),
             Strike::Hold => {}
+            Strike::Orphan => {
+                self.orphan();
+                self.resume(pid, None);
+            }
         }
+    }
+
+    /// Kills the command and waits until it is dead.
+    fn orphan(&mut self) {
+        kill(self.leader, Signal::SIGKILL).unwrap();
+        while !matches!(
+            waitpid(self.leader, Some(WaitPidFlag::__WALL)).unwrap(),
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..)
+        ) {}
+        self.forget(self.leader);
+        self.runs = false;
     }
 
     /// Stops again at the next call only where a call may still be the target.
@@ -252,7 +290,8 @@ impl Tracer {
     }
 }
 
-fn is_init(pid: Pid) -> bool {
+/// Whether a process's program is a memfd, as init's is.
+pub fn is_init(pid: Pid) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe"))
         .is_ok_and(|program| program.to_string_lossy().starts_with("/memfd:"))
 }

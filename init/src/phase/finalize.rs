@@ -85,8 +85,8 @@ fn own_stdio(root: BorrowedFd<'_>, process: &Process<'_>) -> Result<(), Fault<'s
                     shed(own);
                 }
                 Ok(_) => return Err(Fault::check(Op::VerifyInode, NULL)),
-                // A container without one, or one that its device policy denies, keeps the caller's.
-                Err(Errno::NOENT | Errno::ACCESS | Errno::PERM) => {}
+                // A container without one, or with one on a mount without devices, keeps the caller's.
+                Err(Errno::NOENT | Errno::ACCESS) => {}
                 Err(errno) => return Err(errno).at(Op::Open, NULL),
             }
             continue;
