@@ -91,7 +91,7 @@ calls | grep -v "^$main " | awk '
     BEGIN {
         count = split("config parent keyring console rootfs mounts devices links readonlyPaths maskedPaths " \
             "network mounts pivot identity sysctl readonlyPaths maskedPaths process ready finalize readonly " \
-            "finalize parent lookPath gate", order, " ")
+            "finalize parent lookPath seal gate", order, " ")
         phase = "config"
     }
     /execveat/ { inside = 1; next }

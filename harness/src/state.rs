@@ -31,8 +31,8 @@ pub struct State {
     pub id: String,
     /// Process; 0 until there is one.
     pub pid: i32,
-    /// Whether `create` is still at work on it.
-    #[serde(default, skip_serializing_if = "is_false")]
+    /// Whether `create` is still at work on it: what it will be is not in force yet.
+    #[serde(skip)]
     pub creating: bool,
     /// Start time of the process in clock ticks since boot (proc(5), /proc/PID/stat, field 22).
     pub start_time: u64,
@@ -303,12 +303,23 @@ impl Directory {
         init_core::sys::map_page(&file).host("mmap", place.display())
     }
 
-    /// Reads the state.
+    /// Reads the state. As long as `create` is at work, that is the one it has prepared, if any, so
+    /// that there is a process to kill.
     pub fn load(&self) -> Result<State> {
-        let place = self.path.join(STATE);
+        let state = self.read(STATE)?;
+        if state.pid != 0 || !state.startable {
+            return Ok(state);
+        }
+        // One that is not there yet, or not whole, is not known to anybody.
+        let prepared = self.read(NEW).unwrap_or(state);
+        Ok(State { creating: true, ..prepared })
+    }
+
+    fn read(&self, name: &str) -> Result<State> {
+        let place = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file =
-            rustix::fs::openat(&self.handle, STATE, flags, Mode::empty()).host("open", place.display())?;
+            rustix::fs::openat(&self.handle, name, flags, Mode::empty()).host("open", place.display())?;
         let mut text = Vec::with_capacity(2048);
         std::fs::File::from(file).read_to_end(&mut text).host("read", place.display())?;
         let state: State = serde_json::from_slice(&text)

@@ -181,12 +181,10 @@ impl Talk<'_, '_> {
         Ok(())
     }
 
-    /// The process, before init may outlive the harness: killed from here on, `delete` still finds
-    /// everything. Then the state, up to putting it in force.
+    /// The state, up to putting it in force, before init may outlive the harness: killed from here
+    /// on, `delete` still finds everything.
     fn record(&self, state: &mut State) -> Result<()> {
         state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
-        self.directory.store(state, false)?;
-        state.creating = false;
         self.directory.prepare(state)
     }
 

@@ -191,7 +191,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     let (page_file, page) = directory.furnish()?;
     if plan.process.is_none() {
         // Created, and never to be started (runtime-spec, config.md, "Process").
-        (state.startable, state.creating) = (false, false);
+        state.startable = false;
         directory.store(&state, false)?;
         return rollback.finish(state, page, None, vec![page_file]);
     }
@@ -357,7 +357,7 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
         oci_version: plan.oci_version.to_owned(),
         id: id.to_owned(),
         pid: 0,
-        creating: true,
+        creating: false,
         start_time: 0,
         bundle: bundle.path.display().to_string(),
         annotations: plan
