@@ -1,5 +1,6 @@
 //! The allocator of short lives: a verb of the start path allocates a few kilobytes and ends, so
-//! the first allocations come from static memory and are given back by the end of the process.
+//! the first allocations come from static memory, and but for the last one are given back by the end
+//! of the process.
 //! What does not fit any more is the system allocator's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,7 +16,8 @@ struct Bump {
     used: AtomicUsize,
 }
 
-// SAFETY: every byte of `memory` is handed out at most once, by the compare-exchange in `take`.
+// SAFETY: a byte of `memory` has one owner at a time: `used` moves over it by compare-exchange only,
+// up in `take`, and down when the owner of the last bytes gives them back.
 unsafe impl Sync for Bump {}
 
 #[global_allocator]
