@@ -36,13 +36,18 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
     let relay = notify::Relay::open(directory.path())?;
     let hooks = state.hooks.clone().unwrap_or_default();
     let start_container = hooks.start_container.unwrap_or_default();
-    // Of any number of callers one wins.
-    let gate = if start_container.is_empty() { open(directory, state)? } else { None };
+    // Of any number of callers one wins; the others leave the container alone.
+    let gate = if start_container.is_empty() {
+        Some(open(directory, state)?)
+    } else if directory.reserve_gate()? {
+        None
+    } else {
+        return Err(taken(directory, state));
+    };
     let started = (|| {
         let gate = match gate {
             Some(gate) => gate,
             None => {
-                directory.reserve_gate()?.then_some(()).ok_or_else(|| running(&state.id))?;
                 // With init a hook in its pid namespace is killed as well, and before init is dead.
                 run_inside(state, &start_container)
                     .map_err(|error| if is_ending(state.pid) { stopped() } else { error })?;
@@ -64,12 +69,12 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
 }
 
 /// Opens the gate and takes it away.
-fn open(directory: &Directory, state: &State) -> Result<Option<OwnedFd>> {
+fn open(directory: &Directory, state: &State) -> Result<OwnedFd> {
     let gate = match directory.open_gate() {
-        Err(Error::Host { errno: Errno::NOENT, .. }) => return Err(running(&state.id)),
+        Err(Error::Host { errno: Errno::NOENT, .. }) => return Err(taken(directory, state)),
         gate => gate?,
     };
-    if directory.take_gate()? { Ok(Some(gate)) } else { Err(running(&state.id)) }
+    if directory.take_gate()? { Ok(gate) } else { Err(taken(directory, state)) }
 }
 
 /// Whether a process is dead, or so far that it has left its namespaces.
@@ -172,6 +177,11 @@ fn judge(directory: &Directory, state: &State, frame: &[u8]) -> Result<()> {
     }
 }
 
-fn running(id: &str) -> Error {
-    Error::State(format!("cannot start container {id:?}: it is already running"))
+/// Why there is no gate.
+fn taken(directory: &Directory, state: &State) -> Error {
+    let reason = match directory.status(state) {
+        Status::Created => "its startContainer hooks run, or were cut off (delete --force)",
+        _ => "it is already running",
+    };
+    Error::State(format!("cannot start container {:?}: {reason}", state.id))
 }

@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("hooks::output_is_shortened", Needs::Root, shortened),
         trial("hooks::inside_the_container", Needs::Root, inside),
         trial("hooks::interrupted", Needs::Root, interrupted),
+        trial("hooks::start_twice", Needs::Root, start_twice),
     ]
 }
 
@@ -26,6 +27,34 @@ const HOST: [&str; 5] = ["prestart", "createRuntime", "createContainer", "postst
 
 fn script(text: &str, env: &[&str]) -> Value {
     json!({ "path": "/bin/sh", "args": ["own-name", "-c", text, "zero", "one two"], "env": env })
+}
+
+/// A start that comes too late leaves the container as it is, whether its hooks run or it does.
+fn start_twice() {
+    let mut fixture = Fixture::script("sleep 100");
+    fixture.config["hooks"] = json!({ "startContainer": [
+        { "path": "/bin/sh", "args": ["sh", "-c", "touch /here; while test -e /here; do sleep 0.05; done"] },
+    ]});
+    fixture.config["root"]["readonly"] = json!(false);
+    let id = fixture.id.clone();
+    let here = fixture.rootfs().join("here");
+    fixture.create();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| fixture.verb("start"));
+        while !here.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        fixture.verb("start").fails_with(&format!(
+            "cannot start container {id:?}: its startContainer hooks run, or were cut off (delete --force)"
+        ));
+        fs::remove_file(&here).unwrap();
+        first.join().unwrap().prints("");
+    });
+    fixture.verb("start").fails_with(&format!("cannot start container {id:?}: it is already running"));
+    let state: Value = serde_json::from_str(&fixture.verb("state").stdout).unwrap();
+    assert_eq!(state["status"], "running");
+    fixture.call(&["delete", "--force", &id]).prints("");
+    fixture.assert_gone();
 }
 
 fn given() {
