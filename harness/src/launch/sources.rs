@@ -6,9 +6,9 @@ use std::ffi::CStr;
 use std::path::Path;
 
 use bumpalo::Bump;
-use init_core::config::{ASKED, MOST_TREES, Mount, Setting};
+use init_core::config::{ASKED, MOST_TREES, Mount};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
@@ -168,34 +168,12 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
                 Mount { tree: Some(ASKED), ..mount }
             }
             (true, false) => source(arena, bundle, placed, &mut sources)?,
-            _ if mount.copy_up => covering(arena, &handle, mount, &sources.mounts),
             _ => mount,
         };
         let made = targets::judge(arena, &handle, &sources.mounts, placed, made)?;
         sources.mounts.push(made);
     }
     Ok(sources)
-}
-
-/// A tmpfs that starts with what the image holds at its place has that directory's mode, unless it is
-/// given one. Below another mount it covers nothing of the image's.
-fn covering<'a>(arena: &'a Bump, root: &OwnedFd, mount: Mount<'a>, before: &[Mount<'_>]) -> Mount<'a> {
-    let target = mount.target.to_bytes();
-    let below = |other: &Mount<'_>| {
-        target.strip_prefix(other.target.to_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
-    };
-    if mount.options.iter().any(|option| option.key == c"mode") || before.iter().any(below) {
-        return mount;
-    }
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let found = rustix::fs::openat2(root, mount.target, flags, Mode::empty(), resolve);
-    let Ok(stat) = found.and_then(rustix::fs::fstat) else { return mount };
-    let mode = arena.alloc_str(&format!("{:o}\0", stat.st_mode & 0o7777));
-    let Ok(value) = CStr::from_bytes_with_nul(mode.as_bytes()) else { return mount };
-    let mut options = bumpalo::collections::Vec::from_iter_in(mount.options.iter().copied(), arena);
-    options.push(Setting { key: c"mode", value, flag: false });
-    Mount { options: options.into_bump_slice(), ..mount }
 }
 
 fn root(path: &Path, reason: &str) -> Error {
