@@ -91,12 +91,18 @@ impl Talk<'_, '_> {
         if !ahead {
             let settled = if known { Ok(()) } else { self.record(state) }.and_then(|()| self.tune(state));
             self.init.checked(settled)?;
+        }
+        // In force while init still ends with the harness: killed from here on, `delete` finds everything.
+        let published = self.directory.publish();
+        self.init.checked(published)?;
+        if !ahead {
             self.init.send(PROC_RUN)?;
         }
         // Success is this frame, never the end of the connection.
         self.init.expect(PROC_DONE)?;
         // Init has nothing more to say, so an error here is the harness's own.
-        self.finish(state)
+        let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
+        settle::tell(socket, file, self.init.pidfd.as_ref(), state.pid)
     }
 
     /// Whether the plan has a question of init's that waits for an answer.
@@ -181,8 +187,7 @@ impl Talk<'_, '_> {
         Ok(())
     }
 
-    /// The state, up to putting it in force, before init may outlive the harness: killed from here
-    /// on, `delete` still finds everything.
+    /// The state, up to putting it in force.
     fn record(&self, state: &mut State) -> Result<()> {
         state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
         self.directory.prepare(state)
@@ -193,13 +198,6 @@ impl Talk<'_, '_> {
         self.plan.process.as_ref().map_or(Ok(()), |planned| {
             settle::tune(&planned.process, &planned.schedule, state.rdt.as_ref(), state.pid)
         })
-    }
-
-    /// The container is created, for everybody to see.
-    fn finish(&self, state: &State) -> Result<()> {
-        self.directory.publish()?;
-        let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
-        settle::tell(socket, file, self.init.pidfd.as_ref(), state.pid)
     }
 
     /// Back to the harness's own network namespace: init has joined the other one by now.
