@@ -185,6 +185,8 @@ message! {
         pub clear_all: u64,
         /// Copy what the target holds into the new mount, not its own mode (`tmpcopyup`).
         pub copy_up: bool,
+        /// The host's procfs, which is init's as well: a new one cannot be had.
+        pub own: bool,
         /// Propagation of the mount, recursively; 0: private.
         pub propagation: u64,
         /// Made read-only after everything below it has been mounted and made.

@@ -17,7 +17,11 @@ pub struct Procfs(OwnedFd);
 impl Procfs {
     /// Makes a detached procfs with the given parameters and attributes.
     pub fn new<'a>(options: &[Setting<'a>], attributes: MountAttrFlags) -> Result<Self, Fault<'a>> {
-        let mount = crate::phase::mounts::filesystem(c"proc", options, attributes)?;
+        Self::proved(crate::phase::mounts::filesystem(c"proc", options, attributes)?)
+    }
+
+    /// Takes a mount that must be a procfs.
+    pub fn proved<'a>(mount: OwnedFd) -> Result<Self, Fault<'a>> {
         let found = rustix::fs::fstatfs(&mount).at(Op::Stat, c"/proc")?;
         if found.f_type != rustix::fs::PROC_SUPER_MAGIC {
             return Err(Fault::check(Op::VerifyInode, c"/proc"));

@@ -98,8 +98,8 @@ fn prepare<'a>(
 
     // The own procfs before the first mount of the image; then the root that all paths mean.
     init.enter(Phase::Rootfs);
-    let mut procfs = mounts::procfs([config.early.mounts, config.late.mounts])?;
     let mut trees = mounts::Trees::new(socket);
+    let mut procfs = mounts::procfs([config.early.mounts, config.late.mounts], &mut trees)?;
     let mut sealed = mounts::Sealed::new();
     let root = rootfs::attach_root(&config.root)?;
 

@@ -72,7 +72,7 @@ pub fn plan<'a>(
     let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());
     for (index, mount) in spec.mounts.iter().flatten().enumerate() {
         let place = format!("/mounts/{index}");
-        let made = one(arena, mount, label, &place, namespaces, warnings)?;
+        let made = one(arena, mount, label, &place, (namespaces, facts.mapped), warnings)?;
         if made.mount.kind == c"cgroup" || made.mount.kind == c"cgroup2" {
             let own = namespaces.has(Kind::Cgroup);
             plan.extend(hierarchies(arena, &made.mount, own, cgroup, facts).into_iter().map(|mount| {
@@ -91,7 +91,7 @@ fn one<'a>(
     mount: &'a spec::Mount<'a>,
     label: Option<&str>,
     place: &str,
-    namespaces: &Namespaces<'_>,
+    (namespaces, mapped): (&Namespaces<'_>, bool),
     warnings: &mut Vec<String>,
 ) -> Result<Placed<'a>> {
     let label = label.unwrap_or_default();
@@ -100,7 +100,7 @@ fn one<'a>(
     let mut plan =
         Mount { target: text(arena, &format!("{place}/destination"), &target)?, ..Mount::default() };
     let mut bind = kind == "bind";
-    let mut mapped = None;
+    let mut ids = None;
     let mut parameters = bumpalo::collections::Vec::new_in(arena);
     for (index, option) in mount.options.iter().flatten().enumerate() {
         let place = format!("{place}/options/{index}");
@@ -114,7 +114,7 @@ fn one<'a>(
                 plan.clear_all = plan.clear_all & !u64::from(set) | u64::from(clear);
             }
             Effect::CopyUp => plan.copy_up = true,
-            Effect::Idmap { recursive } => mapped = Some(recursive),
+            Effect::Idmap { recursive } => ids = Some(recursive),
             Effect::Propagation(kind) => plan.propagation = u64::from(kind),
             Effect::Bind { recursive } => (bind, plan.recursive) = (true, recursive),
             Effect::Nothing => {}
@@ -125,7 +125,14 @@ fn one<'a>(
             }
         }
     }
-    let source = mount.source.as_deref().unwrap_or_default();
+    let mut source = mount.source.as_deref().unwrap_or_default();
+    if &*target == "/proc" && (kind == "proc" || source == "/proc") {
+        plan.own = (namespaces.has(Kind::User) || mapped) && !namespaces.has(Kind::Pid);
+    }
+    if plan.own {
+        // Whoever does not own the host's pid namespace gets no new procfs of it, and all of the old one.
+        (bind, plan.recursive, source) = (true, true, "/proc");
+    }
     plan.real = matches!(&*target, "/dev" | "/proc" | "/sys");
     plan.on_proc = ON_PROC.contains(&&*target);
     if bind {
@@ -168,7 +175,7 @@ fn one<'a>(
     if plan.copy_up && kind != "tmpfs" {
         return Err(Error::config(place, "tmpcopyup needs a tmpfs"));
     }
-    let idmap = idmap(mount, mapped, bind, place, namespaces)?;
+    let idmap = idmap(mount, ids, bind, place, namespaces)?;
     Ok(Placed { mount: plan, pointer: place.to_owned(), idmap, late: false, asked: false })
 }
 

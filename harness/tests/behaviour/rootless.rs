@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         trial("rootless::cgroup_that_is_not_delegated", Needs::Setpriv, not_delegated),
         trial("rootless::verbs", Needs::Setpriv, verbs),
         trial("rootless::mistakes", Needs::Setpriv, mistakes),
+        trial("rootless::host_pid_namespace", Needs::Setpriv, host_pids),
         trial("rootless::in_an_engines_user_namespace", Needs::Ip, in_user_namespace),
     ]
 }
@@ -154,6 +155,41 @@ fn not_delegated() {
     let found = if refused.stderr.contains("not available") { missing } else { &forbidden };
     refused.fails_with(found);
     fixture.assert_gone();
+}
+
+/// The kernel gives no new procfs of the host's pid namespace, so the host's own is bound, and
+/// covered as any.
+fn host_pids() {
+    let seen = "busybox readlink /proc/self/ns/pid; \
+        busybox awk '$5 == \"/proc\" {print $4, $(NF-2), $(NF-1)}' /proc/self/mountinfo; busybox wc -c </proc/timer_list; \
+        echo 1 2>/dev/null >/proc/sys/vm/drop_caches || echo ro";
+    let own = fs::read_link("/proc/self/ns/pid").unwrap();
+    let expected = format!("{}\n/ proc proc\n0\nro\n", own.display());
+    let without_pid = |fixture: &mut Fixture| {
+        let namespaces = fixture.config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "pid");
+    };
+    for bound in [false, true] {
+        let mut fixture = fixture(seen);
+        without_pid(&mut fixture);
+        if bound {
+            // As podman has it.
+            fixture.config["mounts"][0] = json!({ "destination": "/proc", "type": "bind", "source": "/proc",
+                "options": ["rbind", "nosuid", "noexec", "nodev"] });
+        }
+        fixture.write();
+        let ran = call(&fixture, &["run", &fixture.id]);
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), (expected.as_str(), ""), "{bound}");
+        fixture.assert_gone();
+    }
+    // Root's own user namespace gets none either.
+    let mut fixture = Fixture::script(seen);
+    without_pid(&mut fixture);
+    fixture.give_to(100_000);
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    (fixture.config["linux"]["uidMappings"], fixture.config["linux"]["gidMappings"]) = (map.clone(), map);
+    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    fixture.run().prints(&expected);
 }
 
 fn verbs() {

@@ -61,10 +61,14 @@ pub struct Handle {
 }
 
 /// Makes init's procfs: the mount that becomes `/proc`, with the options it has there. If those
-/// hide what init needs, or there is no such mount, it stays a private one.
-pub fn procfs<'a>(layers: [&[Mount<'a>]; 2]) -> Result<Handle, Fault<'a>> {
+/// hide what init needs, or there is no such mount, it stays a private one. In the host's pid namespace
+/// a user namespace gets no new one, so the host's own is taken.
+pub fn procfs<'a>(layers: [&[Mount<'a>]; 2], trees: &mut Trees<'_>) -> Result<Handle, Fault<'a>> {
     let configured = layers.into_iter().flatten().find(|mount| is_proc(mount));
     match configured {
+        Some(mount) if mount.own => {
+            Ok(Handle { mount: Procfs::proved(bind(mount, trees)?)?, attached: false })
+        }
         Some(mount) if !mount.options.iter().any(|option| option.key == c"subset") => {
             Ok(Handle { mount: Procfs::new(mount.options, attributes(mount))?, attached: false })
         }
@@ -73,7 +77,7 @@ pub fn procfs<'a>(layers: [&[Mount<'a>]; 2]) -> Result<Handle, Fault<'a>> {
 }
 
 fn is_proc(mount: &Mount<'_>) -> bool {
-    mount.kind == c"proc" && mount.target == c"/proc"
+    mount.own || mount.kind == c"proc" && mount.target == c"/proc"
 }
 
 fn attributes(mount: &Mount<'_>) -> MountAttrFlags {

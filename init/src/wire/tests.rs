@@ -48,6 +48,7 @@ fn every_field_survives_the_wire() {
         set_all: 3,
         clear_all: 4,
         copy_up: true,
+        own: true,
         propagation: 1 << 18,
         seal: true,
         real: true,
