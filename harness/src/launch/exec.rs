@@ -276,10 +276,11 @@ impl Talk<'_> {
             }
         }
         self.pid = settle::follow(&mut self.init, self.pid)?;
-        let settled = self.settle();
         if ahead {
-            settled?;
+            // Init has nothing to wait for any more, so an error here is the harness's own.
+            self.tell()?;
         } else {
+            let settled = self.tune().and_then(|()| self.tell());
             self.init.checked(settled)?;
             self.init.send(PROC_RUN)?;
         }
@@ -294,13 +295,18 @@ impl Talk<'_> {
         executed(self.init.page)
     }
 
-    /// What is set from outside, and what others are told.
-    fn settle(&self) -> Result<()> {
+    /// What is set from outside.
+    fn tune(&self) -> Result<()> {
         settle::tune(&self.order.process, self.order.schedule, self.state.rdt.as_ref(), self.pid)?;
         if let [_, Some(last)] = &self.options.affinity {
             let pid = rustix::process::Pid::from_raw(self.pid);
             schedule::affinity(pid, last, "/process/execCPUAffinity/final")?;
         }
+        Ok(())
+    }
+
+    /// What others are told.
+    fn tell(&self) -> Result<()> {
         let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
         settle::tell(socket, file, self.init.pidfd.as_ref(), self.pid)
     }

@@ -170,7 +170,7 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
             (true, false) => source(arena, bundle, placed, &mut sources)?,
             _ => mount,
         };
-        let made = targets::judge(arena, &handle, &sources.mounts, placed, made)?;
+        let made = targets::judge(arena, (&handle, &own), &sources.mounts, placed, made)?;
         sources.mounts.push(made);
     }
     Ok(sources)

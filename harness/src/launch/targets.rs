@@ -2,6 +2,7 @@
 //! be mounted on for nothing, and a tmpfs without `mode` takes that of the directory it covers, as
 //! crun and runc have it.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -13,11 +14,12 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, Stat};
 use crate::error::{Context, Error, Result};
 use crate::plan::{self, Placed};
 
-/// Judges the target of a mount behind `before`; the mount with its mode. What lies on another mount
-/// is not the image's, and what does not exist yet or cannot be reached is init's to make or refuse.
+/// Judges the target of a mount behind `before` in the image, whose root is `root`; the mount with its
+/// mode. What lies on another mount is not the image's, and what does not exist yet or cannot be reached
+/// is init's to make or refuse.
 pub fn judge<'a>(
     arena: &'a Bump,
-    image: &OwnedFd,
+    (image, root): (&OwnedFd, &Stat),
     before: &[Mount<'_>],
     placed: &Placed<'_>,
     mount: Mount<'a>,
@@ -28,7 +30,6 @@ pub fn judge<'a>(
         return Ok(mount);
     }
     let Some(found) = find(image, &mount)? else { return Ok(mount) };
-    let root = rustix::fs::fstat(image).host("stat", "root file system")?;
     if (found.st_dev, found.st_ino) == (root.st_dev, root.st_ino) {
         return Err(Error::config(
             format!("{}/destination", placed.pointer),
@@ -47,8 +48,11 @@ pub fn judge<'a>(
 }
 
 fn lies_on(mount: &Mount<'_>, other: &Mount<'_>) -> bool {
-    let path = |mount: &Mount<'_>| Path::new(std::ffi::OsStr::from_bytes(mount.target.to_bytes())).to_owned();
     path(mount).starts_with(path(other))
+}
+
+fn path<'a>(mount: &Mount<'a>) -> &'a Path {
+    Path::new(OsStr::from_bytes(mount.target.to_bytes()))
 }
 
 fn find(image: &OwnedFd, mount: &Mount<'_>) -> Result<Option<Stat>> {
