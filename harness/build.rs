@@ -3,6 +3,8 @@
 //! `INIT_BINARY=FILE` embeds that file instead. The nested cargo call has a target directory of
 //! its own below `OUT_DIR`: sharing the outer one would deadlock on its lock.
 
+#[path = "../init/build/linker.rs"]
+mod linker;
 #[path = "build/syscalls.rs"]
 mod syscalls_table;
 
@@ -40,14 +42,10 @@ fn main() {
 fn order_functions(manifest: &Path) {
     let script = manifest.join("start-path.ld");
     println!("cargo:rerun-if-changed={}", script.display());
-    println!("cargo:rerun-if-env-changed=RUSTC_LINKER");
     if env::var("PROFILE").as_deref() != Ok("release") || !script.exists() {
         return;
     }
-    // A bare linker (rust-lld) takes no -Wl, prefix.
-    let bare = env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));
-    let prefix = if bare { "" } else { "-Wl," };
-    println!("cargo:rustc-link-arg-bins={prefix}-T{}", script.display());
+    println!("cargo:rustc-link-arg-bins={}-T{}", linker::prefix(), script.display());
 }
 
 /// Runs the nested build and copies its binaries to `OUT_DIR` as `NAME.bin`.
@@ -78,7 +76,15 @@ fn build(workspace: &Path, out: &Path) -> String {
         fs::copy(built.join(binary), out.join(format!("{binary}.bin")))
             .expect("the nested build leaves its binary");
     }
-    for path in ["Cargo.toml", "Cargo.lock", "init/Cargo.toml", "init/build.rs", "init/link.ld", "init/src"] {
+    for path in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "init/Cargo.toml",
+        "init/build.rs",
+        "init/build",
+        "init/link.ld",
+        "init/src",
+    ] {
         println!("cargo:rerun-if-changed={}", workspace.join(path).display());
     }
     target
