@@ -369,7 +369,7 @@ fn version<'a>(spec: &'a Spec<'a>) -> Result<&'a str> {
 fn names(spec: &Spec<'_>, linux: &spec::Linux<'_>, namespaces: &Namespaces<'_>) -> Result<()> {
     let sysctl = |pointer: &str| {
         let mut keys = linux.sysctl.iter().flat_map(|map| &map.0).map(|(key, _)| key);
-        keys.find(|key| key.replace('.', "/") == format!("kernel{pointer}"))
+        keys.find(|key| sysctl::is(key, &["kernel", pointer.trim_start_matches('/')]))
     };
     for (pointer, name) in [("/hostname", &spec.hostname), ("/domainname", &spec.domainname)] {
         let Some(name) = name.as_deref().filter(|name| !name.is_empty()) else { continue };

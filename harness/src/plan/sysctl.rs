@@ -56,6 +56,11 @@ fn components(key: &str) -> Option<Vec<String>> {
     parts.iter().all(good).then_some(parts)
 }
 
+/// Whether a key, however it is written, is the parameter of these components.
+pub fn is(key: &str, parameter: &[&str]) -> bool {
+    components(key).is_some_and(|components| components == parameter)
+}
+
 /// The kind of namespace that a planned parameter belongs to.
 pub fn owner_of(path: &std::ffi::CStr) -> Option<Kind> {
     let parts: Vec<String> = path.to_str().ok()?.split('/').map(str::to_owned).collect();
