@@ -11,6 +11,8 @@ use rustix::process::Pid;
 use crate::error::{Context, Result};
 use crate::sys;
 
+/// No time at all.
+pub const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// How long a process that was killed may take to go.
 pub const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 

@@ -1,7 +1,8 @@
 //! The conversation with a standard init: what it does not depend on yet is done while it works.
 
 use init_core::config::{
-    PROC_DONE, PROC_MAPPED, PROC_MAPS, PROC_MOUNTS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN,
+    PROC_CONSOLE, PROC_DONE, PROC_HOOKS, PROC_MAPPED, PROC_MAPS, PROC_MOUNTS, PROC_NETWORK, PROC_READY,
+    PROC_RESUME, PROC_RUN,
 };
 use rustix::fd::OwnedFd;
 use rustix::process::Pid;
@@ -78,7 +79,7 @@ impl Talk<'_, '_> {
         }
         loop {
             let step = self.init.next()?;
-            if step.name.as_bytes() == PROC_READY.to_bytes() {
+            if step.is(PROC_READY) {
                 break;
             }
             let answered = self.answer(step, state);
@@ -110,7 +111,12 @@ impl Talk<'_, '_> {
         self.plan.hooks.at_create()
             || self.sources.is_asked()
             || self.plan.namespaces.is_joined(Kind::User)
-            || !self.plan.network.devices.is_empty() && !self.way.join_network
+            || self.moves_devices()
+    }
+
+    /// Whether the host's devices are to be sent to a namespace that init is in already.
+    fn moves_devices(&self) -> bool {
+        !self.plan.network.devices.is_empty() && !self.way.join_network
     }
 
     fn write_maps(&self, pid: i32) -> Result<()> {
@@ -124,32 +130,28 @@ impl Talk<'_, '_> {
     /// A step of init that the plan has asked for.
     fn answer(&mut self, step: Step, state: &mut State) -> Result<()> {
         let terminal = self.plan.process.as_ref().is_some_and(|planned| planned.terminal.open);
-        match (step.name.as_str(), step.file) {
-            ("procNetwork", _) if !self.plan.network.devices.is_empty() && !self.way.join_network => {
-                self.follow(state)?;
-                let file = self.joined.iter().find(|(_, kind)| *kind == Kind::Network);
-                let to = match file {
-                    Some((file, _)) => network::Destination::File(file),
-                    None => network::Destination::Process(state.pid),
-                };
-                self.devices.send(&to)?;
-                self.init.send(PROC_NETWORK)
-            }
-            ("procMounts", _) => {
-                let trees = self.sources.answer(self.directory.path())?;
-                self.init.send_with(PROC_MOUNTS, trees)
-            }
-            ("procConsole", Some(master)) if terminal => {
-                self.master = console::pass_on(self.console.as_ref(), master)?;
-                Ok(())
-            }
-            ("procHooks", _) if self.plan.hooks.at_create() => {
-                self.follow(state)?;
-                self.go_home()?;
-                self.run_hooks(state)?;
-                self.init.send(PROC_RESUME)
-            }
-            (name, _) => Err(Error::Protocol(format!("{name:?}, which nobody has asked for"))),
+        if step.is(PROC_NETWORK) && self.moves_devices() {
+            self.follow(state)?;
+            let file = self.joined.iter().find(|(_, kind)| *kind == Kind::Network);
+            let to = match file {
+                Some((file, _)) => network::Destination::File(file),
+                None => network::Destination::Process(state.pid),
+            };
+            self.devices.send(&to)?;
+            self.init.send(PROC_NETWORK)
+        } else if step.is(PROC_MOUNTS) {
+            let trees = self.sources.answer(self.directory.path())?;
+            self.init.send_with(PROC_MOUNTS, trees)
+        } else if step.is(PROC_CONSOLE) && terminal {
+            self.master = console::pass_on(self.console.as_ref(), step.descriptor()?)?;
+            Ok(())
+        } else if step.is(PROC_HOOKS) && self.plan.hooks.at_create() {
+            self.follow(state)?;
+            self.go_home()?;
+            self.run_hooks(state)?;
+            self.init.send(PROC_RESUME)
+        } else {
+            Err(step.unasked())
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use init_core::config::{InitConfig, Labels, PROC_DONE, PROC_READY, PROC_RUN, Process, Terminal};
+use init_core::config::{
+    InitConfig, Labels, PROC_CONSOLE, PROC_DONE, PROC_READY, PROC_RUN, Process, Terminal,
+};
 use init_core::sys::arena::Arena;
 use init_core::sys::page::{PAGE_LENGTH, Page};
 use rustix::fd::{AsRawFd, OwnedFd};
@@ -266,13 +268,12 @@ impl Talk<'_> {
             self.init.send(PROC_RUN)?;
         }
         loop {
-            let step = self.init.next()?;
-            match (step.name.as_bytes(), step.file) {
-                (b"procConsole", Some(master)) if self.order.terminal.open => {
-                    self.master = console::pass_on(self.socket.as_ref(), master)?;
+            match self.init.next()? {
+                step if step.is(PROC_READY) => break,
+                step if step.is(PROC_CONSOLE) && self.order.terminal.open => {
+                    self.master = console::pass_on(self.socket.as_ref(), step.descriptor()?)?;
                 }
-                (name, _) if name == PROC_READY.to_bytes() => break,
-                _ => return Err(Error::Protocol(format!("{:?}, which nobody has asked for", step.name))),
+                step => return Err(step.unasked()),
             }
         }
         self.pid = settle::follow(&mut self.init, self.pid)?;

@@ -108,9 +108,26 @@ enum Message {
 /// A step of init, with the descriptor that came with it.
 pub struct Step {
     /// One of the `PROC_*` words.
-    pub name: String,
+    name: String,
     /// Descriptor.
-    pub file: Option<OwnedFd>,
+    file: Option<OwnedFd>,
+}
+
+impl Step {
+    /// Whether it is one of the `PROC_*` words.
+    pub fn is(&self, word: &CStr) -> bool {
+        self.name.as_bytes() == word.to_bytes()
+    }
+
+    /// The descriptor that it must have come with.
+    pub fn descriptor(mut self) -> Result<OwnedFd> {
+        self.file.take().ok_or_else(|| self.unasked())
+    }
+
+    /// The error of a step that the plan has no place for.
+    pub fn unasked(&self) -> Error {
+        Error::Protocol(format!("{:?}, which nobody has asked for", self.name))
+    }
 }
 
 /// Memory to decode a frame of init's in. Not on the stack, of which init inherits the limit.
@@ -250,8 +267,7 @@ impl Init<'_> {
 
     fn is_readable(&self) -> bool {
         let mut poll = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        self.mail.filled > 0 || matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(1..))
+        self.mail.filled > 0 || matches!(rustix::event::poll(&mut poll, Some(&crate::process::NOW)), Ok(1..))
     }
 
     /// Waits for any step of init.
@@ -264,9 +280,9 @@ impl Init<'_> {
 
     /// Waits for a step of init.
     pub fn expect(&mut self, step: &'static CStr) -> Result<()> {
-        match self.next()?.name {
-            found if found.as_bytes() == step.to_bytes() => Ok(()),
-            found => Err(Error::Protocol(format!("{found:?} instead of {}", lossy(step)))),
+        match self.next()? {
+            found if found.is(step) => Ok(()),
+            found => Err(Error::Protocol(format!("{:?} instead of {}", found.name, lossy(step)))),
         }
     }
 

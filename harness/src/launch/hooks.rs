@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use crate::error::{Context, Error, Result};
 use crate::plan::Kind;
-use crate::process::{PATIENCE, wait_gone};
+use crate::process::{NOW, PATIENCE, wait_gone};
 use crate::spec::Hook;
 use crate::state::State;
 use crate::sys;
@@ -25,8 +25,6 @@ use crate::sys;
 const OUTPUT: usize = 64 * 1024;
 /// Most of it that an error message shows.
 const SHOWN: usize = 1024;
-/// No time at all.
-const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Namespaces that hooks run in.
 #[derive(Clone, Copy)]

@@ -73,7 +73,7 @@ fn offered(page: &Page, process: &OwnedFd) -> Result<u32> {
         if let Some(number) = page.offered() {
             return Ok(number);
         }
-        let gone = crate::process::wait_gone(process, Some(Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        let gone = crate::process::wait_gone(process, Some(crate::process::NOW))?;
         if gone || start.elapsed() > DEADLINE {
             return Err(Error::State("init has loaded no seccomp filter".into()));
         }

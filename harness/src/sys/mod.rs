@@ -34,11 +34,10 @@ pub fn borrow(number: RawFd) -> BorrowedFd<'static> {
 /// Opens /dev/null in the place of standard streams that the caller has closed.
 pub fn open_missing_streams() -> crate::error::Result<()> {
     use crate::error::Context;
-    use rustix::event::{PollFd, PollFlags, Timespec};
+    use rustix::event::{PollFd, PollFlags};
     use rustix::fs::{Mode, OFlags};
     let mut streams = [0, 1, 2].map(|number| PollFd::from_borrowed_fd(borrow(number), PollFlags::empty()));
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut streams, Some(&now)).host("poll", "standard streams")?;
+    rustix::event::poll(&mut streams, Some(&crate::process::NOW)).host("poll", "standard streams")?;
     for _ in streams.iter().filter(|stream| stream.revents().contains(PollFlags::NVAL)) {
         // The lowest free number, so in order.
         let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).host("open", "/dev/null")?;
