@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::support::notify::{Answer, supervise};
-use crate::support::{Fixture, Needs, outcome, trial};
+use crate::support::{Fixture, Needs, config, outcome, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -145,8 +145,7 @@ fn log() {
     let (audit, number) = crate::support::needs::mkdir_number();
     let script = "echo $$; exec busybox mkdir /dev/x";
     let mut fixture = with(on_mkdir(json!({ "action": "SCMP_ACT_LOG" })), script);
-    let namespaces = fixture.config["linux"]["namespaces"].as_array_mut().unwrap();
-    namespaces.retain(|namespace| namespace["type"] != "pid");
+    config::share(&mut fixture.config, "pid");
     let start = std::time::Instant::now();
     loop {
         let ran = fixture.run();

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::support::lab::in_cgroup2;
-use crate::support::{Fixture, Needs, Outcome, trial};
+use crate::support::{Fixture, Needs, Outcome, config, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -186,7 +186,7 @@ fn without_namespace() {
     let mut fixture = Fixture::script(
         "ls /sys/fs/cgroup | busybox grep -c cgroup.procs; cat /sys/fs/cgroup/cgroup.procs | busybox wc -l; touch /sys/fs/cgroup/x || echo ro",
     );
-    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "cgroup");
+    config::share(&mut fixture.config, "cgroup");
     let ran = in_cgroup2(&fixture, "$H run $ID");
     // Its own cgroup and nothing above: the shell and the two of the pipe.
     assert_eq!(ran.stdout, "1\n3\nro\n", "{}", ran.stderr);

@@ -37,22 +37,18 @@ fn start_twice() {
     ]});
     fixture.config["root"]["readonly"] = json!(false);
     let id = fixture.id.clone();
-    let here = fixture.rootfs().join("here");
     fixture.create();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| fixture.verb("start"));
-        while !here.exists() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        fixture.await_file("here");
         fixture.verb("start").fails_with(&format!(
             "cannot start container {id:?}: its startContainer hooks run, or were cut off (delete --force)"
         ));
-        fs::remove_file(&here).unwrap();
+        fs::remove_file(fixture.rootfs().join("here")).unwrap();
         first.join().unwrap().prints("");
     });
     fixture.verb("start").fails_with(&format!("cannot start container {id:?}: it is already running"));
-    let state: Value = serde_json::from_str(&fixture.verb("state").stdout).unwrap();
-    assert_eq!(state["status"], "running");
+    assert_eq!(fixture.status(), "running");
     fixture.call(&["delete", "--force", &id]).prints("");
     fixture.assert_gone();
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Needs, accept, outcome, proc_status, trial};
+use crate::support::{Fixture, Needs, accept, config, outcome, proc_status, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -121,10 +121,7 @@ fn mistakes() {
 fn exec_user() {
     let mut fixture = Fixture::script("sleep 100");
     fixture.give_to(100_000);
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    fixture.config["linux"]["uidMappings"] = map.clone();
-    fixture.config["linux"]["gidMappings"] = map;
-    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    config::user_namespace(&mut fixture.config);
     fixture.create();
     fixture.verb("start").prints("");
     fixture.call(&["exec", "-u", "5:6", &fixture.id, "id"]).prints("uid=5 gid=6\n");
@@ -265,19 +262,14 @@ fn console_mistakes() {
 fn joined() {
     let mut first = Fixture::script("sleep 100");
     first.give_to(100_000);
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    first.config["linux"]["uidMappings"] = map.clone();
-    first.config["linux"]["gidMappings"] = map;
-    first.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    config::user_namespace(&mut first.config);
     let pid = first.create();
     first.verb("start").prints("");
     let mut second =
         Fixture::script("busybox readlink /proc/self/ns/pid; busybox readlink /proc/self/ns/user; id");
     second.give_to(100_000);
     for (kind, file) in [("pid", "pid"), ("user", "user"), ("ipc", "ipc")] {
-        let list = second.config["linux"]["namespaces"].as_array_mut().unwrap();
-        list.retain(|one| one["type"] != kind);
-        list.push(json!({ "type": kind, "path": format!("/proc/{pid}/ns/{file}") }));
+        config::join(&mut second.config, kind, format!("/proc/{pid}/ns/{file}"));
     }
     let link = |name: &str| fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap().display().to_string();
     let seen = format!("{}\n{}\nuid=0 gid=0\n", link("pid"), link("user"));

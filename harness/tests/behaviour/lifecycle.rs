@@ -5,7 +5,7 @@ use std::fs;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::support::{Fixture, Needs, proc_status, trial};
+use crate::support::{Fixture, Needs, config, proc_status, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -85,7 +85,7 @@ fn run_exit_status() {
     for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -9 $$", 137), ("kill -TERM $$", 143)] {
         let mut fixture = Fixture::script(script);
         // The first process of a pid namespace ignores signals from inside.
-        fixture.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "pid");
+        config::share(&mut fixture.config, "pid");
         let ran = fixture.run();
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(code), ""), "{script}");
         fixture.assert_gone();

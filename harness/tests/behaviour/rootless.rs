@@ -7,8 +7,8 @@ use std::path::Path;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::lab::{in_cgroup2, in_shell, ordinary};
-use crate::support::{Fixture, Needs, Outcome, outcome, trial};
+use crate::support::lab::{as_ordinary, in_cgroup2, in_shell, ordinary};
+use crate::support::{Fixture, Needs, config, outcome, trial};
 
 pub fn trials() -> Vec<Trial> {
     let helpers = trial("rootless::subordinate_ids", Needs::Setpriv, subordinate);
@@ -43,10 +43,6 @@ fn fixture(script: &str) -> Fixture {
     fixture.config["process"]["args"] = json!(["sh", "-c", script]);
     fixture.config["process"]["terminal"] = json!(false);
     fixture
-}
-
-fn call(fixture: &Fixture, args: &[&str]) -> Outcome {
-    outcome(ordinary(fixture).args(args))
 }
 
 /// `$H` of the shell, as uid 1000.
@@ -119,7 +115,7 @@ fn delegated() {
     let mut fixture = fixture("sleep 100");
     let path = format!("/of-{}/container", fixture.id);
     fixture.config["linux"]["cgroupsPath"] = json!(path);
-    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "cgroup");
+    config::share(&mut fixture.config, "cgroup");
     let user = as_user(&fixture);
     let script = format!(
         "{DELEGATE}; {user}; $H run -d $ID && $H exec $ID busybox grep ^0: /proc/self/cgroup; wc -l </sys/fs/cgroup{path}/cgroup.procs; \
@@ -165,30 +161,24 @@ fn host_pids() {
         echo 1 2>/dev/null >/proc/sys/vm/drop_caches || echo ro";
     let own = fs::read_link("/proc/self/ns/pid").unwrap();
     let expected = format!("{}\n/ proc proc\n0\nro\n", own.display());
-    let without_pid = |fixture: &mut Fixture| {
-        let namespaces = fixture.config["linux"]["namespaces"].as_array_mut().unwrap();
-        namespaces.retain(|namespace| namespace["type"] != "pid");
-    };
     for bound in [false, true] {
         let mut fixture = fixture(seen);
-        without_pid(&mut fixture);
+        config::share(&mut fixture.config, "pid");
         if bound {
             // As podman has it.
             fixture.config["mounts"][0] = json!({ "destination": "/proc", "type": "bind", "source": "/proc",
                 "options": ["rbind", "nosuid", "noexec", "nodev"] });
         }
         fixture.write();
-        let ran = call(&fixture, &["run", &fixture.id]);
+        let ran = as_ordinary(&fixture, &["run", &fixture.id]);
         assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), (expected.as_str(), ""), "{bound}");
         fixture.assert_gone();
     }
     // Root's own user namespace gets none either.
     let mut fixture = Fixture::script(seen);
-    without_pid(&mut fixture);
+    config::share(&mut fixture.config, "pid");
     fixture.give_to(100_000);
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    (fixture.config["linux"]["uidMappings"], fixture.config["linux"]["gidMappings"]) = (map.clone(), map);
-    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    config::user_namespace(&mut fixture.config);
     fixture.run().prints(&expected);
 }
 
@@ -196,17 +186,21 @@ fn verbs() {
     let fixture = fixture("sleep 100");
     fixture.write();
     let id = fixture.id.as_str();
-    call(&fixture, &["create", id]).prints("");
-    let state: Value = serde_json::from_str(&call(&fixture, &["state", id]).stdout).unwrap();
+    as_ordinary(&fixture, &["create", id]).prints("");
+    let state: Value = serde_json::from_str(&as_ordinary(&fixture, &["state", id]).stdout).unwrap();
     assert_eq!(state["status"], "created");
-    call(&fixture, &["start", id]).prints("");
-    call(&fixture, &["exec", id, "id"]).prints("uid=0 gid=0\n");
-    let rows: Value = serde_json::from_str(&call(&fixture, &["list", "--format", "json"]).stdout).unwrap();
+    as_ordinary(&fixture, &["start", id]).prints("");
+    as_ordinary(&fixture, &["exec", id, "id"]).prints("uid=0 gid=0\n");
+    let rows: Value =
+        serde_json::from_str(&as_ordinary(&fixture, &["list", "--format", "json"]).stdout).unwrap();
     assert_eq!((&rows[0]["id"], &rows[0]["owner"]), (&json!(id), &json!("1000")));
-    assert_eq!(call(&fixture, &["ps", "--format", "json", id]).stdout, format!("[{}]\n", state["pid"]));
-    call(&fixture, &["kill", id, "KILL"]).prints("");
+    assert_eq!(
+        as_ordinary(&fixture, &["ps", "--format", "json", id]).stdout,
+        format!("[{}]\n", state["pid"])
+    );
+    as_ordinary(&fixture, &["kill", id, "KILL"]).prints("");
     let start = std::time::Instant::now();
-    while call(&fixture, &["delete", id]).code != Some(0) {
+    while as_ordinary(&fixture, &["delete", id]).code != Some(0) {
         assert!(start.elapsed().as_secs() < 10);
     }
     fixture.assert_gone();
@@ -217,16 +211,16 @@ fn mistakes() {
     // Another user's id, and no namespace to be root in.
     fixture.config["process"]["user"]["additionalGids"] = json!([0]);
     fixture.write();
-    call(&fixture, &["run", &fixture.id]).fails_with(
+    as_ordinary(&fixture, &["run", &fixture.id]).fails_with(
         "config.json: /process/user/additionalGids: an ordinary user's user namespace cannot set groups",
     );
     fixture.config["process"]["user"].as_object_mut().unwrap().remove("additionalGids");
-    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "user");
+    config::share(&mut fixture.config, "user");
     for map in ["uidMappings", "gidMappings"] {
         fixture.config["linux"].as_object_mut().unwrap().remove(map);
     }
     fixture.write();
-    call(&fixture, &["run", &fixture.id]).fails_with(
+    as_ordinary(&fixture, &["run", &fixture.id]).fails_with(
         "clone3 of init: operation not permitted (an ordinary user needs a user namespace: harness spec --rootless)",
     );
 }
@@ -239,7 +233,7 @@ fn in_user_namespace() {
          touch /dev/shm/x && echo x >/dev/null && echo done",
     );
     fixture.give_to(100_000);
-    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "cgroup");
+    config::share(&mut fixture.config, "cgroup");
     let directory = fixture.path().join("user");
     fs::create_dir(&directory).unwrap();
     chown(&directory, Some(100_000), Some(100_000)).unwrap();

@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::support::lab::in_shell;
-use crate::support::{Fixture, Needs, outcome, trial};
+use crate::support::{Fixture, Needs, config, outcome, trial};
 
 pub fn trials() -> Vec<Trial> {
     let numa = trial("process::memory_policy", Needs::Root, memory_policy);
@@ -60,10 +60,7 @@ fn devices() {
         }
         if namespaces == "user" {
             fixture.give_to(100_000);
-            let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-            fixture.config["linux"]["uidMappings"] = map.clone();
-            fixture.config["linux"]["gidMappings"] = map;
-            fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+            config::user_namespace(&mut fixture.config);
         }
         // What has moved is no longer the host's.
         let ran = with_pair(
@@ -136,11 +133,7 @@ fn devices_come_back() {
             json!({ "host0": { "name": "eth0" }, "peer0": { "name": name } });
         let file = fixture.path().join("joined");
         std::fs::write(&file, "").unwrap();
-        for namespace in fixture.config["linux"]["namespaces"].as_array_mut().unwrap() {
-            if namespace["type"] == "network" {
-                namespace["path"] = json!(file);
-            }
-        }
+        config::join(&mut fixture.config, "network", &file);
         let there = format!("nsenter --net={}", file.display());
         let ran = with_pair(
             &fixture,
@@ -179,7 +172,7 @@ fn routes() {
         fixture(annotation).run().fails_with(&format!("{place}{message}"));
     }
     let mut without = fixture("{}");
-    without.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "network");
+    config::share(&mut without.config, "network");
     without.run().fails_with(&format!("{place}needs a new network namespace"));
     let mut six = fixture(
         "{\"addresses\":[{\"device\":\"lo\",\"address\":\"fd00::9/64\"}],\"routes\":[{\"destination\":\"fd01::/48\",\"device\":\"lo\"}]}",

@@ -6,7 +6,7 @@ use std::process::Command;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Needs, Outcome, outcome, trial};
+use crate::support::{Fixture, Needs, Outcome, config, outcome, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -31,8 +31,7 @@ fn forbidden(script: &str) -> Fixture {
     ]});
     fixture.config["root"]["readonly"] = json!(false);
     // The pid that the process sees is the one in the log.
-    let namespaces = fixture.config["linux"]["namespaces"].as_array_mut().unwrap();
-    namespaces.retain(|namespace| namespace["type"] != "pid");
+    config::share(&mut fixture.config, "pid");
     fixture
 }
 

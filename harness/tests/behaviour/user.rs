@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::support::lab::as_ordinary;
-use crate::support::{Fixture, Needs, proc_status, trial};
+use crate::support::{Fixture, Needs, config, proc_status, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -20,10 +20,7 @@ pub fn trials() -> Vec<Trial> {
 
 fn maps() {
     let mut fixture = Fixture::script("sleep 100");
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    fixture.config["linux"]["uidMappings"] = map.clone();
-    fixture.config["linux"]["gidMappings"] = map;
-    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    config::user_namespace(&mut fixture.config);
     fixture.config["process"]["user"] = json!({ "uid": 5, "gid": 6, "additionalGids": [9] });
     // An image that the namespace's root may not write to has no place for the mounts.
     fixture.write();
@@ -48,10 +45,7 @@ fn devices() {
     let mut fixture = Fixture::script(
         "stat -c '%n %F %t:%T' /dev/own /dev/below/zero /dev/full; echo x >/dev/own && echo done",
     );
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    fixture.config["linux"]["uidMappings"] = map.clone();
-    fixture.config["linux"]["gidMappings"] = map;
-    fixture.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    config::user_namespace(&mut fixture.config);
     fixture.config["linux"]["devices"] = json!([
         { "path": "/dev/own", "type": "c", "major": 1, "minor": 3 },
         { "path": "/dev/below/zero", "type": "c", "major": 1, "minor": 5 },

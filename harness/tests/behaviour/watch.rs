@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::options::running;
 use crate::support::lab::in_shell;
-use crate::support::{Fixture, Needs, accept, outcome, trial};
+use crate::support::{Fixture, Needs, accept, config, outcome, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -131,8 +131,7 @@ fn no_subreaper() {
             "(sleep 100 & echo $! >/dev/shm/pid); read pid </dev/shm/pid; busybox awk '/^PPid/ {print $2}' \
              /proc/$pid/status /proc/$$/status",
         );
-        let namespaces = fixture.config["linux"]["namespaces"].as_array_mut().unwrap();
-        namespaces.retain(|namespace| namespace["type"] != "pid");
+        config::share(&mut fixture.config, "pid");
         let ran = in_shell(&fixture, &[], &format!("$H run {flags} $ID & echo $!; wait $!"));
         let lines: Vec<&str> = ran.stdout.lines().collect();
         assert_eq!((ran.code, lines.len()), (Some(0), 3), "{ran:?}");
@@ -245,9 +244,7 @@ fn with_namespace(fixture: &Fixture, then: &str) -> crate::support::Outcome {
 
 fn joining(fixture: &mut Fixture) {
     let file = fixture.bundle().join("ns");
-    let namespaces = fixture.config["linux"]["namespaces"].as_array_mut().unwrap();
-    namespaces.retain(|namespace| namespace["type"] != "network");
-    namespaces.push(json!({ "type": "network", "path": file }));
+    config::join(&mut fixture.config, "network", file);
 }
 
 const DEVICES: &str = "for d in /sys/class/net/*; do echo ${d##*/} $(cat $d/flags); done; \

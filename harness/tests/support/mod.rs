@@ -1,6 +1,7 @@
 //! A bundle in a temporary directory, the harness run on it, and what can be seen from outside.
 #![allow(dead_code)]
 
+pub mod config;
 pub mod filter;
 pub mod lab;
 pub mod needs;

@@ -6,16 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use crate::report::SCRIPT;
+use crate::support::config;
 
 /// Every kind of hook.
 pub const KINDS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 pub fn user(config: &mut Value) {
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    config["linux"]["uidMappings"] = map.clone();
-    config["linux"]["gidMappings"] = map;
-    config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    config::user_namespace(config);
     config["process"]["user"] = json!({ "uid": 5, "gid": 6, "additionalGids": [9] });
 }
 
@@ -66,7 +64,7 @@ pub fn held(config: &mut Value, data: &str) {
 }
 
 pub fn share_pids(config: &mut Value) {
-    config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "pid");
+    config::share(config, "pid");
 }
 
 /// A filter that needs capabilities to be loaded, another user, and ambient capabilities.
