@@ -290,7 +290,9 @@ fn memory_policy() {
         ),
         (json!({ "mode": "MPOL_INTERLEAVE", "nodes": "0-0" }), "interleave:0"),
     ] {
-        let mut fixture = Fixture::script("sleep 100");
+        let mut fixture = Fixture::new();
+        // No shell, which would be read while it becomes sleep.
+        fixture.config["process"]["args"] = json!(["sleep", "100"]);
         fixture.config["linux"]["memoryPolicy"] = policy;
         let pid = fixture.create();
         fixture.verb("start").prints("");
