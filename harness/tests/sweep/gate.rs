@@ -77,14 +77,24 @@ pub fn end(child: &mut Child) -> Result<Option<i32>, String> {
     Err("the command hangs".into())
 }
 
+/// Whether a process has ended or is giving up what it has (PF_EXITING of the kernel's sched.h): the init
+/// that made a hook is one of the two until it is reaped.
+pub fn is_ending(pid: Pid) -> bool {
+    const EXITING: u32 = 0x4;
+    stat(pid).is_none_or(|(state, flags)| state == "Z" || flags & EXITING != 0)
+}
+
+/// State and flags of a process that there is (proc_pid_stat(5)).
+fn stat(pid: Pid) -> Option<(String, u32)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = text.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.to_owned(), fields.nth(5)?.parse().ok()?))
+}
+
 /// Waits until a process has ended; a zombie has.
 pub fn is_gone(pid: Pid) -> bool {
     let start = Instant::now();
-    let ended = || {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        text.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
-    };
-    while !ended() {
+    while stat(pid).is_some_and(|(state, _)| state != "Z") {
         if start.elapsed() > LIMIT {
             return false;
         }

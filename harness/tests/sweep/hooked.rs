@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use crate::changes::KINDS;
 use crate::deaths;
-use crate::gate::{Gate, children_of, end, is_gone};
+use crate::gate::{Gate, children_of, end, is_ending, is_gone};
 use crate::judge::{LIMIT, Reference, clear, left, name, settled, survivors};
 use crate::scenario::Scenario;
 use crate::tracer::{Site, Strike, Tracer, is_init};
@@ -155,8 +155,8 @@ impl Row<'_> {
         command.args([self.verb(), &fixture.id]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(stderr.try_clone().unwrap()).spawn().unwrap();
         gate.await_hook(&mut child)?;
-        let (inits, hooks): (Vec<Pid>, Vec<Pid>) =
-            children_of(&child).into_iter().partition(|pid| is_init(*pid));
+        let living = children_of(&child).into_iter().filter(|pid| !is_ending(*pid));
+        let (inits, hooks): (Vec<Pid>, Vec<Pid>) = living.partition(|pid| is_init(*pid));
         let [hook] = hooks[..] else { return Err(format!("{hooks:?} instead of one hook")) };
         let victim = match self.victim {
             Victim::Harness => Pid::from_raw(child.id() as i32),
