@@ -17,7 +17,7 @@ pub fn place(plan: &Plan<'_>, error: Error) -> Error {
                 return error;
             };
             Error::config(
-                format!("{}/type", placed.pointer),
+                format!("{}/type", placed.place),
                 format!("{:?}: {} (unknown file system type)", lossy(placed.mount.kind), describe(errno)),
             )
         }

@@ -8,7 +8,7 @@ use rustix::process::{WaitId, WaitIdOptions};
 
 use super::maps;
 use crate::error::{Context, Error, Result};
-use crate::plan::{Idmap, Kind};
+use crate::plan::{Idmap, Kind, Place};
 use crate::process::number;
 use crate::sys;
 
@@ -18,19 +18,19 @@ pub struct Namespaces(Vec<(Idmap, OwnedFd)>);
 
 impl Namespaces {
     /// Maps the ids of a detached tree.
-    pub fn apply(&mut self, tree: &OwnedFd, idmap: &Idmap, pointer: &str) -> Result<()> {
+    pub fn apply(&mut self, tree: &OwnedFd, idmap: &Idmap, place: Place) -> Result<()> {
         let known = self.0.iter().position(|(other, _)| (&other.uid, &other.gid) == (&idmap.uid, &idmap.gid));
-        let place = match known {
-            Some(place) => place,
+        let index = match known {
+            Some(index) => index,
             None => {
                 self.0.push((idmap.clone(), make(idmap)?));
                 self.0.len() - 1
             }
         };
-        let Some((_, namespace)) = self.0.get(place) else { return Ok(()) };
+        let Some((_, namespace)) = self.0.get(index) else { return Ok(()) };
         sys::map_ids(tree, namespace, idmap.recursive).map_err(|errno| {
             let reason = crate::error::describe(errno);
-            Error::config(pointer, format!("the file system cannot be idmapped: {reason}"))
+            Error::config(place, format!("the file system cannot be idmapped: {reason}"))
         })
     }
 }

@@ -15,7 +15,7 @@ pub fn open(plan: &Plan<'_>) -> Result<Vec<(OwnedFd, Kind)>> {
             let path = namespace.path.unwrap_or_default();
             let wrong = |reason: &str| {
                 Error::config(
-                    format!("{}/path", namespace.pointer),
+                    format!("{}/path", namespace.place),
                     format!("{} namespace {}: {reason}", kind.name(), lossy(path)),
                 )
             };

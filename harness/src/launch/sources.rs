@@ -14,7 +14,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use super::{Bundle, c_path, idmap, targets};
 use crate::error::{Context, Error, Result, lossy};
-use crate::plan::{Idmap, Placed, Plan};
+use crate::plan::{Idmap, Place, Placed, Plan};
 
 /// The opened sources.
 pub struct Sources<'a> {
@@ -35,7 +35,7 @@ pub struct Sources<'a> {
 struct Asked<'a> {
     from: From<'a>,
     recursive: bool,
-    idmap: Option<(Idmap, String)>,
+    idmap: Option<(Idmap, Place)>,
 }
 
 enum From<'a> {
@@ -75,7 +75,7 @@ impl<'a> Sources<'a> {
                 }
             };
             if let Some((idmap, place)) = &asked.idmap {
-                self.maps.apply(&tree, idmap, place)?;
+                self.maps.apply(&tree, idmap, *place)?;
             }
             self.trees.push(tree);
         }
@@ -187,7 +187,7 @@ fn source<'a>(
     placed: &Placed<'a>,
     sources: &mut Sources<'a>,
 ) -> Result<Mount<'a>> {
-    let (mount, place) = (placed.mount, &placed.pointer);
+    let (mount, place) = (placed.mount, placed.place);
     let path = bundle.path.join(lossy(mount.source));
     let failed = |errno: Errno| {
         Error::config(
@@ -197,10 +197,7 @@ fn source<'a>(
     };
     if !sources.privileged {
         if placed.idmap.is_some() {
-            return Err(Error::config(
-                place.as_str(),
-                "an idmapped mount needs privileges over the host's mounts",
-            ));
+            return Err(Error::config(place, "an idmapped mount needs privileges over the host's mounts"));
         }
         let found = rustix::fs::stat(&path).map_err(failed)?;
         let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
@@ -212,7 +209,7 @@ fn source<'a>(
     let found = rustix::fs::fstat(&tree).map_err(failed)?;
     let file = FileType::from_raw_mode(found.st_mode) != FileType::Directory;
     if placed.asked {
-        let idmap = placed.idmap.clone().map(|idmap| (idmap, place.clone()));
+        let idmap = placed.idmap.clone().map(|idmap| (idmap, place));
         sources.ask(Asked { from: From::Handle(tree), recursive: mount.recursive, idmap });
         return Ok(Mount { tree: Some(ASKED), file, ..mount });
     }

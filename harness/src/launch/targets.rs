@@ -32,7 +32,7 @@ pub fn judge<'a>(
     let Some(found) = find(image, &mount)? else { return Ok(mount) };
     if (found.st_dev, found.st_ino) == (root.st_dev, root.st_ino) {
         return Err(Error::config(
-            format!("{}/destination", placed.pointer),
+            format!("{}/destination", placed.place),
             "leads to the root of the container, which is mounted already",
         ));
     }

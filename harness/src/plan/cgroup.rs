@@ -4,7 +4,7 @@ mod io;
 mod limits;
 
 use super::Facts;
-use super::devices::clean;
+use super::paths::rooted;
 use crate::error::{Error, Result};
 use crate::spec::{DeviceRule, Linux};
 
@@ -102,9 +102,11 @@ fn plan(linux: &Linux<'_>, id: &str, facts: &Facts) -> Result<Cgroup> {
     if path.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(wrong("contains a control character"));
     }
-    let path =
-        clean(&format!("/{path}")).filter(|path| path != "/").ok_or_else(|| wrong("is the root cgroup"))?;
-    let mut plan = Cgroup { path, explicit: configured.is_some(), ..Cgroup::default() };
+    let rooted = rooted(path);
+    if rooted == "/" {
+        return Err(wrong("is the root cgroup"));
+    }
+    let mut plan = Cgroup { path: rooted, explicit: configured.is_some(), ..Cgroup::default() };
     if let Some(resources) = &linux.resources {
         plan.limits = limits::plan(resources, facts.v1.is_none(), "/linux/resources")?;
     }

@@ -3,7 +3,8 @@
 use bumpalo::Bump;
 use init_core::config::{Device, Link};
 
-use super::text;
+use super::paths::clean;
+use super::{Place, text};
 use crate::error::{Error, Result};
 use crate::spec::Linux;
 
@@ -43,7 +44,7 @@ pub fn plan<'a>(
 ) -> Result<Vec<Device<'a>>> {
     let mut plan: Vec<Device<'a>> = if dev_is_bound { Vec::new() } else { DEFAULT.to_vec() };
     for (index, device) in linux.devices.iter().flatten().enumerate() {
-        let pointer = format!("/linux/devices/{index}");
+        let pointer = Place::element("/linux/devices", index);
         let kind = match &*device.kind {
             "c" | "u" => S_IFCHR,
             "b" => S_IFBLK,
@@ -66,7 +67,7 @@ pub fn plan<'a>(
             .filter(|path| path != "/")
             .ok_or_else(|| Error::config(format!("{pointer}/path"), "must be absolute"))?;
         let made = Device {
-            path: text(arena, &format!("{pointer}/path"), &path)?,
+            path: text(arena, format_args!("{pointer}/path"), &path)?,
             mode: kind | device.file_mode.unwrap_or(0o666) & 0o7777,
             major: number("major", device.major)?,
             minor: number("minor", device.minor)?,
@@ -87,30 +88,4 @@ pub fn plan<'a>(
         }
     }
     Ok(plan)
-}
-
-/// An absolute path without `.`, `..` and repeated slashes, as if it were written from the root.
-pub fn clean(path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.strip_prefix('/')?.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    Some(format!("/{}", parts.join("/")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clean;
-
-    #[test]
-    fn paths_are_cleaned_from_the_root() {
-        assert_eq!(clean("/a//b/./c/").as_deref(), Some("/a/b/c"));
-        assert_eq!(clean("/../../etc").as_deref(), Some("/etc"));
-        assert_eq!(clean("/").as_deref(), Some("/"));
-        assert_eq!(clean("a"), None);
-    }
 }

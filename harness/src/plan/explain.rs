@@ -120,13 +120,13 @@ impl List<'_> {
             } else {
                 ("fsopen", format!("{} on {target}", lossy(mount.kind)))
             };
-            self.add(Phase::Mounts, op, what, placed.pointer.clone());
+            self.add(Phase::Mounts, op, what, placed.place.to_string());
         }
     }
 
     fn fill_dev(&mut self) {
         let configured = self.spec.linux.iter().flat_map(|linux| linux.devices.iter().flatten());
-        let paths: Vec<Option<String>> = configured.map(|one| super::devices::clean(&one.path)).collect();
+        let paths: Vec<_> = configured.map(|one| super::paths::clean(&one.path)).collect();
         for device in self.config.devices {
             let path = lossy(device.path);
             let place = paths.iter().rposition(|other| other.as_deref() == Some(path.as_str()));
@@ -232,7 +232,7 @@ impl List<'_> {
             self.config.early.mounts.iter().chain(self.config.late.mounts).zip(&self.plan.mounts)
         {
             if mount.seal {
-                let pointer = placed.pointer.clone();
+                let pointer = placed.place.to_string();
                 self.add(Phase::Readonly, "mount_setattr", format!("{} ro", lossy(mount.target)), pointer);
             }
         }

@@ -10,12 +10,14 @@ mod mounts;
 mod namespaces;
 mod network;
 mod paths;
+mod place;
 mod process;
 mod rdt;
 mod schedule;
 mod sysctl;
 
 use std::ffi::CStr;
+use std::fmt;
 
 use bumpalo::Bump;
 use init_core::config::{
@@ -36,6 +38,7 @@ pub use mounts::{Idmap, OPTIONS as MOUNT_OPTIONS, Placed};
 pub use namespaces::{Kind, Namespaces};
 pub use network::{ANNOTATION as NETWORK_ANNOTATION, Address, Device as NetworkDevice, Network};
 pub use paths::Paths;
+pub use place::Place;
 pub use process::{Extra, Planned, plan as plan_process, without_groups};
 pub use rdt::Rdt;
 pub use schedule::{Schedule, Scheduler};
@@ -163,7 +166,7 @@ impl<'a> Plan<'a> {
         let early_mounts = mounts::independent(&mounts);
         let late = mounts.get(early_mounts..).unwrap_or_default();
         let parameters = linux.sysctl.as_ref().is_some_and(|map| !map.0.is_empty());
-        let bound = mounts::dev_is_bound(spec);
+        let bound = mounts::dev_is_bound(&mounts);
         let process = spec.process.as_ref().map(|process| {
             let maps = (&namespaces.uid_map[..], &namespaces.gid_map[..]);
             process::plan(arena, process, maps.0, maps.1, wishes.extra, &mut warnings)
@@ -326,11 +329,11 @@ fn wire_text(value: &impl init_core::wire::Value) -> String {
 }
 
 /// A string for the kernel: NUL-terminated, and with no NUL inside.
-pub(crate) fn text<'a>(arena: &'a Bump, pointer: &str, value: &str) -> Result<&'a CStr> {
+pub(crate) fn text<'a>(arena: &'a Bump, pointer: impl fmt::Display, value: &str) -> Result<&'a CStr> {
     if value.is_empty() {
         return Ok(c"");
     }
-    c_string(arena, value.as_bytes()).ok_or_else(|| Error::config(pointer, "contains a NUL"))
+    c_string(arena, value.as_bytes()).ok_or_else(|| Error::config(pointer.to_string(), "contains a NUL"))
 }
 
 /// A NUL-terminated copy; `None` if there is a NUL inside.
@@ -346,10 +349,7 @@ pub(crate) fn c_string<'a>(arena: &'a Bump, bytes: &[u8]) -> Option<&'a CStr> {
 pub(crate) fn texts<'a>(arena: &'a Bump, pointer: &str, list: &[Text<'_>]) -> Result<&'a [&'a CStr]> {
     let mut texts = bumpalo::collections::Vec::with_capacity_in(list.len(), arena);
     for (index, value) in list.iter().enumerate() {
-        match text(arena, "", value) {
-            Ok(text) => texts.push(text),
-            Err(_) => return Err(Error::config(format!("{pointer}/{index}"), "contains a NUL")),
-        }
+        texts.push(text(arena, format_args!("{pointer}/{index}"), value)?);
     }
     Ok(texts.into_bump_slice())
 }

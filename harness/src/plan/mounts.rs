@@ -3,12 +3,14 @@
 mod hierarchies;
 mod options;
 
+use std::borrow::Cow;
+
 use bumpalo::Bump;
 use init_core::config::{Mount, Setting};
 use linux_raw_sys::general as raw;
 
-use super::devices::clean;
-use super::{Cgroup, Facts, Kind, Namespaces, text};
+use super::paths::{clean, rooted};
+use super::{Cgroup, Facts, Kind, Namespaces, Place, text};
 use crate::error::{Error, Result};
 use crate::spec::{self, IdMapping, Linux, Spec};
 
@@ -22,7 +24,7 @@ pub struct Placed<'a> {
     /// The mount.
     pub mount: Mount<'a>,
     /// The place in config.json that asks for it.
-    pub pointer: String,
+    pub place: Place,
     /// The ids of its files are mapped.
     pub idmap: Option<Idmap>,
     /// Its source is made for the container, so it does not exist yet.
@@ -71,13 +73,13 @@ pub fn plan<'a>(
     let mut plan = Vec::new();
     let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());
     for (index, mount) in spec.mounts.iter().flatten().enumerate() {
-        let place = format!("/mounts/{index}");
-        let made = one(arena, mount, label, &place, (namespaces, facts.mapped), warnings)?;
+        let place = Place::element("/mounts", index);
+        let made = one(arena, mount, label, place, (namespaces, facts.mapped), warnings)?;
         if made.mount.kind == c"cgroup" || made.mount.kind == c"cgroup2" {
             let own = namespaces.has(Kind::Cgroup);
             plan.extend(hierarchies(arena, &made.mount, own, cgroup, facts).into_iter().map(|mount| {
                 let late = mount.kind.is_empty();
-                Placed { mount, pointer: place.clone(), idmap: None, late, asked: false }
+                Placed { mount, place, idmap: None, late, asked: false }
             }));
         } else {
             plan.push(made);
@@ -90,7 +92,7 @@ fn one<'a>(
     arena: &'a Bump,
     mount: &'a spec::Mount<'a>,
     label: Option<&str>,
-    place: &str,
+    place: Place,
     (namespaces, mapped): (&Namespaces<'_>, bool),
     warnings: &mut Vec<String>,
 ) -> Result<Placed<'a>> {
@@ -98,12 +100,11 @@ fn one<'a>(
     let target = destination(&mount.destination, place, warnings)?;
     let kind = mount.kind.as_deref().unwrap_or_default();
     let mut plan =
-        Mount { target: text(arena, &format!("{place}/destination"), &target)?, ..Mount::default() };
+        Mount { target: text(arena, format_args!("{place}/destination"), &target)?, ..Mount::default() };
     let mut bind = kind == "bind";
     let mut ids = None;
     let mut parameters = bumpalo::collections::Vec::new_in(arena);
     for (index, option) in mount.options.iter().flatten().enumerate() {
-        let place = format!("{place}/options/{index}");
         match effect(option) {
             Effect::Attributes { set, clear } => {
                 plan.set = plan.set & !u64::from(clear) | u64::from(set);
@@ -119,9 +120,10 @@ fn one<'a>(
             Effect::Bind { recursive } => (bind, plan.recursive) = (true, recursive),
             Effect::Nothing => {}
             Effect::Parameter if option.is_empty() => {}
-            Effect::Parameter => parameters.push((place, &**option)),
+            Effect::Parameter => parameters.push((place.option(index), &**option)),
             Effect::Refused => {
-                return Err(Error::config(place, format!("{:?} is not supported", &**option)));
+                let reason = format!("{:?} is not supported", &**option);
+                return Err(Error::config(place.option(index), reason));
             }
         }
     }
@@ -143,19 +145,19 @@ fn one<'a>(
         if source.is_empty() {
             return Err(Error::config(format!("{place}/source"), "missing"));
         }
-        plan.source = text(arena, &format!("{place}/source"), source)?;
+        plan.source = text(arena, format_args!("{place}/source"), source)?;
     } else {
         if kind.is_empty() {
             return Err(Error::config(format!("{place}/type"), "missing"));
         }
-        plan.kind = text(arena, &format!("{place}/type"), kind)?;
+        plan.kind = text(arena, format_args!("{place}/type"), kind)?;
         plan.clear = 0;
         // A device that may only be read must not be opened for writing (ext4, xfs).
         if plan.set & u64::from(raw::MOUNT_ATTR_RDONLY) != 0 && source.starts_with("/dev/") {
-            parameters.push((place.to_owned(), "ro"));
+            parameters.push((place, "ro"));
         }
         if !label.is_empty() && !UNLABELLED.contains(&kind) {
-            parameters.push((place.to_owned(), arena.alloc_str(&format!("context={label}"))));
+            parameters.push((place, arena.alloc_str(&format!("context={label}"))));
         }
         plan.options = settings(arena, place, source, &parameters)?;
         let readonly = u64::from(raw::MOUNT_ATTR_RDONLY);
@@ -176,7 +178,7 @@ fn one<'a>(
         return Err(Error::config(place, "tmpcopyup needs a tmpfs"));
     }
     let idmap = idmap(mount, ids, bind, place, namespaces)?;
-    Ok(Placed { mount: plan, pointer: place.to_owned(), idmap, late: false, asked: false })
+    Ok(Placed { mount: plan, place, idmap, late: false, asked: false })
 }
 
 /// The mapping of an idmapped mount: its own, or that of the container's user namespace.
@@ -184,7 +186,7 @@ fn idmap(
     mount: &spec::Mount<'_>,
     option: Option<bool>,
     bind: bool,
-    place: &str,
+    place: Place,
     namespaces: &Namespaces<'_>,
 ) -> Result<Option<Idmap>> {
     let maps = [(&mount.uid_mappings, "uidMappings"), (&mount.gid_mappings, "gidMappings")];
@@ -213,34 +215,33 @@ fn idmap(
     Ok(Some(Idmap { recursive, uid, gid }))
 }
 
-fn destination(destination: &str, place: &str, warnings: &mut Vec<String>) -> Result<String> {
-    let place = format!("{place}/destination");
+fn destination<'a>(destination: &'a str, place: Place, warnings: &mut Vec<String>) -> Result<Cow<'a, str>> {
+    let wrong = |reason| Err(Error::config(format!("{place}/destination"), reason));
     if destination.is_empty() {
-        return Err(Error::config(place, "empty"));
+        return wrong("empty");
     }
-    if !destination.starts_with('/') {
-        warnings.push(format!("config.json: {place}: {destination:?} is relative; taken from the root"));
-    }
-    let clean = clean(&format!("/{destination}")).unwrap_or_default();
-    if clean == "/" {
-        return Err(Error::config(place, "a mount over / would hide the root file system"));
-    }
-    Ok(clean)
+    let clean = clean(destination).unwrap_or_else(|| {
+        warnings.push(format!(
+            "config.json: {place}/destination: {destination:?} is relative; taken from the root"
+        ));
+        rooted(destination).into()
+    });
+    if clean == "/" { wrong("a mount over / would hide the root file system") } else { Ok(clean) }
 }
 
 /// The parameters of a file system, as fsconfig(2) takes them; first the source, for mountinfo.
 fn settings<'a>(
     arena: &'a Bump,
-    place: &str,
+    place: Place,
     source: &str,
-    parameters: &[(String, &str)],
+    parameters: &[(Place, &str)],
 ) -> Result<&'a [Setting<'a>]> {
     let mut settings = bumpalo::collections::Vec::new_in(arena);
     if !source.is_empty() {
-        let value = text(arena, &format!("{place}/source"), source)?;
+        let value = text(arena, format_args!("{place}/source"), source)?;
         settings.push(Setting { key: c"source", value, flag: false });
     }
-    for (place, option) in parameters {
+    for &(place, option) in parameters {
         settings.push(match option.split_once('=') {
             Some((key, value)) => {
                 Setting { key: text(arena, place, key)?, value: text(arena, place, value)?, flag: false }
@@ -257,7 +258,7 @@ pub fn notify_socket<'a>() -> Placed<'a> {
         raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
     let mount =
         Mount { target: c"/run/notify", source: c"notify", set: attributes.into(), ..Mount::default() };
-    Placed { mount, pointer: "NOTIFY_SOCKET".into(), idmap: None, late: true, asked: false }
+    Placed { mount, place: Place::named("NOTIFY_SOCKET"), idmap: None, late: true, asked: false }
 }
 
 /// Marks the binds that come behind a mount of another kind.
@@ -282,12 +283,8 @@ pub fn independent(mounts: &[Placed<'_>]) -> usize {
 }
 
 /// Whether `/dev` is bound from elsewhere; then its nodes are none of this runtime's business.
-pub fn dev_is_bound(spec: &Spec<'_>) -> bool {
-    spec.mounts.iter().flatten().any(|mount| {
-        clean(&format!("/{}", &*mount.destination)).as_deref() == Some("/dev")
-            && (mount.kind.as_deref() == Some("bind")
-                || mount.options.iter().flatten().any(|option| matches!(&**option, "bind" | "rbind")))
-    })
+pub fn dev_is_bound(mounts: &[Placed<'_>]) -> bool {
+    mounts.iter().any(|placed| placed.mount.target == c"/dev" && placed.mount.kind.is_empty())
 }
 
 /// `linux.rootfsPropagation`.

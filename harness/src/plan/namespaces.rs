@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use bumpalo::Bump;
 
-use super::text;
+use super::{Place, text};
 use crate::error::{Error, Result};
 use crate::spec::{IdMapping, Linux, escape};
 
@@ -72,7 +72,7 @@ pub struct Namespace<'a> {
     /// File of an existing one to join; `None`: a new one.
     pub path: Option<&'a CStr>,
     /// Where config.json asks for it.
-    pub pointer: String,
+    pub place: Place,
 }
 
 /// All namespaces of the container.
@@ -123,19 +123,19 @@ impl<'a> Namespaces<'a> {
 pub fn plan<'a>(arena: &'a Bump, linux: &Linux<'_>) -> Result<Namespaces<'a>> {
     let mut plan = Namespaces::default();
     for (index, namespace) in linux.namespaces.iter().flatten().enumerate() {
-        let pointer = format!("/linux/namespaces/{index}");
+        let place = Place::element("/linux/namespaces", index);
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == &*namespace.kind).ok_or_else(|| {
-            Error::config(format!("{pointer}/type"), format!("unknown namespace {:?}", &*namespace.kind))
+            Error::config(format!("{place}/type"), format!("unknown namespace {:?}", &*namespace.kind))
         })?;
         if plan.has(kind) {
-            return Err(Error::config(format!("{pointer}/type"), format!("{} is there twice", kind.name())));
+            return Err(Error::config(format!("{place}/type"), format!("{} is there twice", kind.name())));
         }
         let path = namespace.path.as_deref().filter(|path| !path.is_empty());
         if path.is_some_and(|path| !path.starts_with('/')) {
-            return Err(Error::config(format!("{pointer}/path"), "must be absolute"));
+            return Err(Error::config(format!("{place}/path"), "must be absolute"));
         }
-        let path = path.map(|path| text(arena, &format!("{pointer}/path"), path)).transpose()?;
-        plan.list.push(Namespace { kind, path, pointer });
+        let path = path.map(|path| text(arena, format_args!("{place}/path"), path)).transpose()?;
+        plan.list.push(Namespace { kind, path, place });
     }
     if !plan.has(Kind::Mount) {
         for (pointer, paths) in

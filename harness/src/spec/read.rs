@@ -116,6 +116,10 @@ pub fn parse_part<'a, T: Deserialize<'a>>(path: &Path, text: &'a [u8]) -> Result
 /// Where the nesting exceeds [`MAX_DEPTH`]. The parser skips unknown values without recursion and
 /// so without a limit of its own.
 fn too_deep(text: &[u8]) -> Option<usize> {
+    // So it is with few brackets, which are quickly counted.
+    if text.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() <= MAX_DEPTH as usize {
+        return None;
+    }
     let (mut depth, mut quoted, mut escaped) = (0, false, false);
     for (at, byte) in text.iter().enumerate() {
         match byte {

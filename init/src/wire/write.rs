@@ -111,13 +111,14 @@ impl Value for &CStr {
     fn write(&self, out: &mut dyn Sink) {
         out.put(b"\"");
         for chunk in self.to_bytes().utf8_chunks() {
-            for byte in chunk.valid().bytes() {
-                match byte {
-                    b'"' => out.put(b"\\\""),
-                    b'\\' => out.put(b"\\\\"),
-                    0..0x20 => escape(out, 0, byte),
-                    _ => out.put(&[byte]),
-                }
+            let mut rest = chunk.valid().as_bytes();
+            loop {
+                let plain = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
+                let (run, behind) = rest.split_at(plain);
+                out.put(run);
+                let Some((byte, behind)) = behind.split_first() else { break };
+                escape(out, 0, *byte);
+                rest = behind;
             }
             for byte in chunk.invalid() {
                 escape(out, 0xdc, *byte);
