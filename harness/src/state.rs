@@ -228,10 +228,14 @@ fn missing(id: &str) -> Error {
 }
 
 impl Directory {
-    /// Makes the fifo and the shared page.
-    pub fn furnish(&self) -> Result<(OwnedFd, &'static Page)> {
+    /// Makes the fifo at which init waits for `start`.
+    pub fn make_gate(&self) -> Result<()> {
         rustix::fs::mknodat(&self.handle, FIFO, FileType::Fifo, Mode::from_raw_mode(0o622), 0)
-            .host("mkfifo", self.path.join(FIFO).display())?;
+            .host("mkfifo", self.path.join(FIFO).display())
+    }
+
+    /// Makes the page on which init says how far it is.
+    pub fn make_page(&self) -> Result<(OwnedFd, &'static Page)> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         let place = self.path.join(PAGE);
         let page = rustix::fs::openat(&self.handle, PAGE, flags, Mode::from_raw_mode(0o600))

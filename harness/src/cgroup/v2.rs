@@ -24,17 +24,20 @@ pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
             format!("cgroup controller {} is not available", limit.controller),
         ));
     }
-    let on: Vec<String> =
-        WANTED.iter().filter(|name| available.contains(name)).map(|name| format!("+{name}")).collect();
-    let on = on.join(" ");
+    let wanted: Vec<&str> = WANTED.into_iter().filter(|name| available.contains(name)).collect();
     let directory = made.directory(root, &plan.path, &mut |above, _| {
-        if on.is_empty() || write(above, "cgroup.subtree_control", &on).is_ok() {
+        // Where there is a container already they are on, which is cheaper to see than to repeat.
+        let on = read_short(above, "cgroup.subtree_control").unwrap_or_default();
+        let is_missing = |name: &&&str| !on.split_ascii_whitespace().any(|on| on == **name);
+        let missing: Vec<&str> = wanted.iter().filter(is_missing).copied().collect();
+        let all: Vec<String> = missing.iter().map(|name| format!("+{name}")).collect();
+        if missing.is_empty() || write(above, "cgroup.subtree_control", &all.join(" ")).is_ok() {
             return Ok(());
         }
         // One that cannot be turned on here takes the others with it; only needed ones must be.
-        for name in WANTED.iter().filter(|name| available.contains(name)) {
+        for name in &missing {
             match write(above, "cgroup.subtree_control", &format!("+{name}")) {
-                Err(error) if plan.limits.iter().any(|limit| *limit.controller == **name) => {
+                Err(error) if plan.limits.iter().any(|limit| limit.controller == *name) => {
                     return Err(error);
                 }
                 _ => {}

@@ -9,6 +9,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::handshake::receive_with;
 use super::way::Way;
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Result, describe};
@@ -23,10 +24,10 @@ pub struct Start<'s> {
     pub joined: &'s [(OwnedFd, Kind)],
     /// Its cgroup.
     pub cgroup: &'s Entry,
-    /// Init.
-    pub image: &'s OwnedFd,
     /// Its end of the connection.
     pub socket: &'s OwnedFd,
+    /// The harness's end.
+    pub peer: &'s OwnedFd,
     /// State directory of a new container; `None`: one more process in a container that exists.
     pub state: Option<RawFd>,
     /// Descriptors that init inherits.
@@ -45,14 +46,15 @@ struct Setup {
     template: Option<RawFd>,
     unshare: u32,
     inherit: Vec<RawFd>,
-    image: RawFd,
     socket: RawFd,
+    peer: RawFd,
     argv: sys::Vector,
     envp: sys::Vector,
     page: &'static Page,
 }
 
-/// Starts the child. It never waits for the harness, save for the maps of a user namespace.
+/// Starts the child. It waits for nothing but the maps of a user namespace and then for init, which the
+/// harness seals meanwhile ([`Init::begin`](super::handshake::Init::begin)).
 pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
     let variable = |text: String| CString::new(text).unwrap_or_default();
     let context = Box::leak(Box::new(Setup {
@@ -62,8 +64,8 @@ pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
         template: start.way.template.as_ref().map(AsRawFd::as_raw_fd),
         unshare: start.way.unshare,
         inherit: start.inherit.to_vec(),
-        image: start.image.as_raw_fd(),
         socket: start.socket.as_raw_fd(),
+        peer: start.peer.as_raw_fd(),
         argv: sys::Vector::new([CString::from(c"init")]),
         envp: sys::Vector::new([
             variable(format!("_LIBCONTAINER_INITPIPE={}", start.socket.as_raw_fd())),
@@ -112,9 +114,9 @@ fn forbidden_by() -> String {
 
 extern "C" fn main(context: &'static Setup) -> ! {
     context.page.enter(Phase::Clone, 0);
-    let fault = match enter(context) {
-        Ok(()) => {
-            let errno = sys::execute(sys::borrow(context.image), &context.argv, &context.envp);
+    let fault = match enter(context).and_then(|()| image(context)) {
+        Ok(image) => {
+            let errno = sys::execute(image.as_fd(), &context.argv, &context.envp);
             Fault { op: Op::Execveat, path: c"init", errno: errno.raw_os_error() }
         }
         Err(fault) => fault,
@@ -124,6 +126,8 @@ extern "C" fn main(context: &'static Setup) -> ! {
 }
 
 fn enter(context: &Setup) -> core::result::Result<(), Fault<'static>> {
+    // The harness's end is its own alone, so that its death is an end of file.
+    drop(init_core::sys::adopt(context.peer));
     // Into the cgroups of v1 first: the cgroup namespace below takes them as its root.
     for tasks in &context.tasks {
         rustix::io::write(sys::borrow(*tasks), b"0").at(Op::JoinCgroup, c"tasks")?;
@@ -153,4 +157,12 @@ fn enter(context: &Setup) -> core::result::Result<(), Fault<'static>> {
             .at(Op::Dup, c"inherit")?;
     }
     Ok(())
+}
+
+/// Init, as the harness has sealed it.
+fn image(context: &Setup) -> core::result::Result<OwnedFd, Fault<'static>> {
+    let mut image = None;
+    let socket = sys::borrow(context.socket);
+    receive_with(socket, &mut [0], &mut image).at(Op::Read, c"image")?;
+    image.ok_or(Fault::check(Op::ParentDied, c""))
 }

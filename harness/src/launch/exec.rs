@@ -15,7 +15,7 @@ use rustix::process::{PidfdFlags, Signal};
 use super::listener::Connection;
 use super::settle::{self, reap};
 use super::way::{Late, Way};
-use super::{child, console, handshake, image, labels, schedule};
+use super::{child, console, handshake, labels, schedule};
 use crate::cgroup::{self, Entry};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Planned, Schedule};
@@ -169,17 +169,16 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         ..InitConfig::default()
     };
     let sections = handshake::Sections { filter: order.filter.clone(), netlink: Vec::new() };
-    let large = handshake::send_config(&ours, &config, &sections)?;
+    let opening = handshake::opening(&config, &sections)?;
     let mut inherit = vec![theirs.as_raw_fd(), page_file.as_raw_fd(), own.as_raw_fd(), container.as_raw_fd()];
-    inherit.extend(large.as_ref().map(AsRawFd::as_raw_fd));
+    inherit.extend(opening.file.as_ref().map(AsRawFd::as_raw_fd));
     inherit.extend(3..3 + order.process.preserve as i32);
-    let image = image::seal()?;
     let begin = child::Start {
         way: &way,
         joined: &[],
         cgroup: &entry,
-        image: &image,
         socket: &theirs,
+        peer: &ours,
         state: None,
         inherit: &inherit,
         page,
@@ -203,7 +202,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         master: None,
         pid: number(pid),
     };
-    let done = talk.run(connection.as_ref());
+    let done = talk.init.begin(&opening, || Ok(())).and_then(|_image| talk.run(connection.as_ref()));
     let Talk { master, pid, .. } = talk;
     let process = process.ok_or_else(|| Error::State("the process is gone".into()))?;
     if let Err(error) = done {

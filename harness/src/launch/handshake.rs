@@ -13,7 +13,7 @@ use init_core::sys::page::Page;
 use init_core::wire::{
     self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value,
 };
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
@@ -46,14 +46,16 @@ pub struct Sections {
     pub netlink: Vec<u8>,
 }
 
-/// Sends the configuration before init exists; the socket's buffer holds it. A longer one goes
-/// into a sealed memfd, which is returned and must be inherited.
-pub fn send_config(
-    socket: &OwnedFd,
-    config: &InitConfig<'_>,
-    sections: &Sections,
-) -> Result<Option<OwnedFd>> {
-    let file = send_body(socket, config)?;
+/// What init reads first, encoded.
+pub struct Opening {
+    frames: Vec<u8>,
+    /// A configuration that is too long for a frame, sealed; init inherits it.
+    pub file: Option<OwnedFd>,
+}
+
+/// Encodes the configuration and what follows it.
+pub fn opening(config: &InitConfig<'_>, sections: &Sections) -> Result<Opening> {
+    let mut opening = encode(config)?;
     for (kind, body) in
         [(Kind::Filter, sections.filter.as_deref().unwrap_or_default()), (Kind::Netlink, &sections.netlink)]
     {
@@ -61,22 +63,18 @@ pub fn send_config(
             return Err(Error::State(format!("{} bytes of {kind:?} are too many for init", body.len())));
         }
         if !body.is_empty() {
-            let mut frame = Header { kind, length: body.len() as u32 }.encode().to_vec();
-            frame.extend_from_slice(body);
-            write(socket, &frame)?;
+            opening.frames.extend_from_slice(&Header { kind, length: body.len() as u32 }.encode());
+            opening.frames.extend_from_slice(body);
         }
     }
-    Ok(file)
+    Ok(opening)
 }
 
-fn send_body(socket: &OwnedFd, config: &InitConfig<'_>) -> Result<Option<OwnedFd>> {
-    rustix::net::sockopt::set_socket_timeout(socket, rustix::net::sockopt::Timeout::Recv, Some(DEADLINE))
-        .host("setsockopt", "init socket")?;
+fn encode(config: &InitConfig<'_>) -> Result<Opening> {
     let whole = frame(Kind::Config, config);
     let length = whole.len() - HEADER_LENGTH;
     if length <= MAX_INLINE {
-        write(socket, &whole)?;
-        return Ok(None);
+        return Ok(Opening { frames: whole, file: None });
     }
     if length > MAX_CONFIG {
         return Err(Error::State(format!(
@@ -84,8 +82,8 @@ fn send_body(socket: &OwnedFd, config: &InitConfig<'_>) -> Result<Option<OwnedFd
         )));
     }
     let file = image::sealed("config", whole.get(HEADER_LENGTH..).unwrap_or_default(), false)?;
-    write(socket, &frame(Kind::ConfigFd, &ConfigFd { fd: file.as_raw_fd(), length: length as u32 }))?;
-    Ok(Some(file))
+    let frames = frame(Kind::ConfigFd, &ConfigFd { fd: file.as_raw_fd(), length: length as u32 });
+    Ok(Opening { frames, file: Some(file) })
 }
 
 fn write(socket: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
@@ -97,6 +95,20 @@ fn write(socket: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same with descriptors, as one message.
+fn write_with(socket: &OwnedFd, bytes: &[u8], files: &[OwnedFd]) -> Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+    let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(Error::Protocol(format!("{} descriptors are too many for init", files.len())));
+    }
+    let vectors = [std::io::IoSlice::new(bytes)];
+    let sent = rustix::net::sendmsg(socket, &vectors, &mut control, SendFlags::NOSIGNAL);
+    sent.host("send", "to init").map(drop)
 }
 
 /// A frame of init.
@@ -202,8 +214,8 @@ impl Default for Mail {
 }
 
 /// recvmsg(2) with room for one descriptor.
-fn receive_with(
-    socket: &OwnedFd,
+pub fn receive_with(
+    socket: BorrowedFd<'_>,
     buffer: &mut [u8],
     file: &mut Option<OwnedFd>,
 ) -> rustix::io::Result<usize> {
@@ -229,17 +241,26 @@ impl Init<'_> {
 
     /// Sends a step with descriptors.
     pub fn send_with(&mut self, step: &'static CStr, files: &[OwnedFd]) -> Result<()> {
-        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
-        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
-            return Err(Error::Protocol(format!("{} descriptors for {}", files.len(), lossy(step))));
-        }
-        let frame = frame(Kind::Sync, &Sync { step });
-        let vectors = [std::io::IoSlice::new(&frame)];
-        let sent = rustix::net::sendmsg(&self.socket, &vectors, &mut control, SendFlags::NOSIGNAL);
-        self.checked(sent.host("send", "to init").map(drop))
+        let sent = write_with(&self.socket, &frame(Kind::Sync, &Sync { step }), files);
+        self.checked(sent)
+    }
+
+    /// Gives the child init to execute; before init reads what it reads first, `prepare` makes what it
+    /// looks for even earlier. All this is done here while the child enters its namespaces.
+    pub fn begin(&mut self, opening: &Opening, prepare: impl FnOnce() -> Result<()>) -> Result<OwnedFd> {
+        let image = [image::seal()?];
+        prepare()?;
+        let begun = self.open(opening, &image);
+        self.checked(begun)?;
+        let [image] = image;
+        Ok(image)
+    }
+
+    fn open(&self, opening: &Opening, image: &[OwnedFd; 1]) -> Result<()> {
+        use rustix::net::sockopt::{Timeout, set_socket_timeout};
+        write_with(&self.socket, b"i", image)?;
+        set_socket_timeout(&self.socket, Timeout::Recv, Some(DEADLINE)).host("setsockopt", "init socket")?;
+        write(&self.socket, &opening.frames)
     }
 
     /// Prefers init's own word about a failure: a call on a dead child fails for no reason of its own.
@@ -331,7 +352,7 @@ impl Init<'_> {
                 }
             };
             let rest = buffer.get_mut(*filled..length).unwrap_or_default();
-            match receive_with(&self.socket, rest, file) {
+            match receive_with(self.socket.as_fd(), rest, file) {
                 Ok(0) | Err(Errno::CONNRESET) => return Err(self.death()),
                 Ok(count) => *filled += count,
                 Err(Errno::INTR) => {}

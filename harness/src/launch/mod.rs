@@ -32,7 +32,6 @@ mod way;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
 use init_core::sys::page::Page;
@@ -48,6 +47,7 @@ use crate::process::number;
 use crate::seccomp::Filter;
 use crate::spec::Hooks;
 use crate::state::{Directory, State, Status, Store};
+use crate::sys;
 
 pub use bundle::Bundle;
 pub use explain::explain;
@@ -188,10 +188,11 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         notify::prepare(directory.path())?;
     }
     sources.open_late(&plan, directory.path())?;
-    let (page_file, page) = directory.furnish()?;
+    let (page_file, page) = directory.make_page()?;
     if plan.process.is_none() {
         // Created, and never to be started (runtime-spec, config.md, "Process").
         state.startable = false;
+        directory.make_gate()?;
         directory.store(&state, false)?;
         return rollback.finish(state, page, None, vec![page_file]);
     }
@@ -291,22 +292,20 @@ fn start_init(
         mounts: &sources.mounts,
     });
     let sections = handshake::Sections { filter, netlink: plan.network.requests(&devices.addresses) };
-    // The configuration is in the socket before init exists, so init never waits for it.
-    let large = handshake::send_config(&ours, &config, &sections)?;
+    let opening = handshake::opening(&config, &sections)?;
     let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
     let state_directory = directory.as_fd().as_raw_fd();
     let mut inherit = vec![theirs.as_raw_fd(), state_directory, page_file.as_raw_fd(), own.as_raw_fd()];
     inherit.extend(sources.trees());
-    inherit.extend(large.as_ref().map(AsRawFd::as_raw_fd));
+    inherit.extend(opening.file.as_ref().map(AsRawFd::as_raw_fd));
     inherit.extend(way.namespaces().join.iter().map(|join| join.fd));
     inherit.extend(3..3 + options.wishes.extra.preserve as i32);
-    let image = image::seal()?;
     let (pid, pidfd) = child::spawn(&child::Start {
         way: &way,
         joined: if way.late.is_some() { &[] } else { &joined },
         cgroup: &rollback.cgroup.entry,
-        image: &image,
         socket: &theirs,
+        peer: &ours,
         state: Some(state_directory),
         inherit: &inherit,
         page,
@@ -316,14 +315,16 @@ fn start_init(
     rollback.child = Some(pidfd);
     state.pid = number(pid);
     let cgroups = state.cgroups.clone();
+    let mut init = handshake::Init {
+        socket: ours,
+        page,
+        pidfd: &mut rollback.child,
+        cgroups: &cgroups,
+        mail: handshake::Mail::default(),
+    };
+    let image = init.begin(&opening, || directory.make_gate())?;
     let mut talk = converse::Talk {
-        init: handshake::Init {
-            socket: ours,
-            page,
-            pidfd: &mut rollback.child,
-            cgroups: &cgroups,
-            mail: handshake::Mail::default(),
-        },
+        init,
         plan,
         way: &way,
         joined: &joined,
@@ -344,7 +345,7 @@ fn start_init(
     }
     done.map_err(|error| blame::place(plan, error))?;
     let mut open = vec![init.socket, own, page_file, image];
-    open.extend(large);
+    open.extend(opening.file);
     open.extend(sources.release());
     open.extend(way.release());
     open.extend(joined.into_iter().map(|(file, _)| file));
@@ -352,7 +353,7 @@ fn start_init(
 }
 
 fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    let now = sys::now().map_or(0, |since| since.as_nanos() as u64);
     State {
         oci_version: plan.oci_version.to_owned(),
         id: id.to_owned(),
