@@ -11,7 +11,7 @@ use super::handshake::{Init, Step};
 use super::hooks::{self, World};
 use super::sources::Sources;
 use super::way::Way;
-use super::{Options, console, maps, network, settle};
+use super::{Options, console, maps, network, settle, start};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
 use crate::plan::{Kind, Plan};
@@ -43,6 +43,10 @@ pub struct Talk<'t, 'a> {
     pub master: Option<OwnedFd>,
     /// The harness's own network namespace while it is in the container's.
     pub home: Option<OwnedFd>,
+    /// The gate, opened before init is there, and the signals that are blocked from then on.
+    pub gate: Option<OwnedFd>,
+    /// See above.
+    pub mask: Option<sys::Mask>,
     /// What was asked for.
     pub options: &'t Options,
 }
@@ -99,6 +103,10 @@ impl Talk<'_, '_> {
         if !ahead {
             self.init.send(PROC_RUN)?;
         }
+        if self.options.starts && self.is_started_unseen() {
+            self.mask = Some(sys::block_signals().host("sigprocmask", "")?);
+            self.gate = Some(start::open(self.directory, state)?);
+        }
         // Success is this frame, never the end of the connection.
         self.init.expect(PROC_DONE)?;
         // Init has nothing more to say, so an error here is the harness's own.
@@ -112,6 +120,19 @@ impl Talk<'_, '_> {
             || self.sources.is_asked()
             || self.plan.namespaces.is_joined(Kind::User)
             || self.moves_devices()
+    }
+
+    /// Whether nobody is to see the container between its creation and its start, so that init need not
+    /// wait at the gate.
+    fn is_started_unseen(&self) -> bool {
+        let options = self.options;
+        let hooks = self.plan.hooks.start_container.as_deref().unwrap_or_default();
+        let heard = self.plan.filter.as_ref().is_some_and(|filter| filter.listener.is_some());
+        hooks.is_empty()
+            && !heard
+            && !self.plan.wishes.notify
+            && options.pid_file.is_none()
+            && options.pidfd_socket.is_none()
     }
 
     /// Whether the host's devices are to be sent to a namespace that init is in already.
@@ -210,8 +231,8 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// Makes the network namespace here, while init mounts, and tells init that it can be joined.
-    /// The way back is kept for those who stay.
+    /// Makes the network namespace here, while init mounts, brings its loopback device up and tells init
+    /// that it can be joined. The way back is kept for those who stay.
     fn make_network(&mut self) -> Result<()> {
         use rustix::fs::{Mode, OFlags};
         const FILE: &str = "/proc/self/ns/net";
@@ -223,6 +244,7 @@ impl Talk<'_, '_> {
         if !self.plan.network.devices.is_empty() {
             self.devices.send(&network::Destination::Process(number(rustix::process::getpid())))?;
         }
+        network::loopback()?;
         self.init.send(PROC_NETWORK)
     }
 }

@@ -70,6 +70,8 @@ pub struct Options {
     /// The harness goes on after `create`: it returns to its own network namespace, and may keep
     /// the terminal.
     pub stays: bool,
+    /// The process is started at once.
+    pub starts: bool,
     /// What the plan needs to know of the command line.
     pub wishes: Wishes,
 }
@@ -84,6 +86,10 @@ pub struct Container {
     pub pidfd: Option<OwnedFd>,
     /// The terminal that nobody else has asked for.
     pub master: Option<OwnedFd>,
+    /// Its gate, if that is open already.
+    pub gate: Option<OwnedFd>,
+    /// The caller's signal mask, if signals are blocked.
+    pub mask: Option<sys::Mask>,
     /// How far init is.
     pub page: &'static Page,
     /// What the launch had open: closed by the end of the process, or by `settle`.
@@ -122,7 +128,8 @@ impl Rollback {
     ) -> Result<Container> {
         open.extend(std::mem::take(&mut self.cgroup).entry.release());
         let directory = self.directory.take().ok_or_else(nothing)?;
-        Ok(Container { state, directory, pidfd: self.child.take(), master, page, open })
+        let (gate, mask) = (None, None);
+        Ok(Container { state, directory, pidfd: self.child.take(), master, gate, mask, page, open })
     }
 }
 
@@ -335,10 +342,12 @@ fn start_init(
         console,
         master: None,
         home: None,
+        gate: None,
+        mask: None,
         options,
     };
     let done = talk.run(pid, &mut state);
-    let converse::Talk { init, master, devices, .. } = talk;
+    let converse::Talk { init, master, devices, gate, mask, .. } = talk;
     if done.is_err() {
         rollback.pid_file.clone_from(&options.pid_file);
         devices.take_back();
@@ -349,7 +358,8 @@ fn start_init(
     open.extend(sources.release());
     open.extend(way.release());
     open.extend(joined.into_iter().map(|(file, _)| file));
-    rollback.finish(state, page, master, open)
+    let container = rollback.finish(state, page, master, open)?;
+    Ok(Container { gate, mask, ..container })
 }
 
 fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {

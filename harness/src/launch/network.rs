@@ -1,5 +1,5 @@
-//! Devices of the host that become the container's: looked up with their addresses, then moved
-//! by a socket of the host's network namespace (rtnetlink(7)).
+//! The loopback device, and devices of the host that become the container's: looked up with their
+//! addresses, then moved by a socket of the host's network namespace (rtnetlink(7)).
 
 use std::net::IpAddr;
 
@@ -15,6 +15,12 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use crate::error::{Context, Error, Result, describe};
 use crate::plan::{Address, Kind, NetworkDevice};
 use crate::sys;
+
+/// Brings the loopback device of the network namespace that this process is in up.
+pub fn loopback() -> Result<()> {
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    init_core::sys::loopback_up(&socket.host("socket", "lo")?).host("ioctl", "lo up")
+}
 
 /// Where a device goes.
 pub enum Destination<'d> {

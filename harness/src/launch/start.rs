@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::hooks::{self, World};
 use super::listener::Connection;
-use super::{exec, handshake, notify};
+use super::{Container, exec, handshake, notify};
 use crate::error::{Context, Error, Result};
 use crate::process::{PATIENCE, wait_gone};
 use crate::spec::Hook;
@@ -22,22 +22,34 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
     if !state.startable {
         return Err(Error::State(format!("container {:?} has no process to start", state.id)));
     }
-    let stopped = || {
-        let begun = directory.phase().filter(|phase| *phase != Phase::Exec);
-        let place = begun.map(|phase| format!(", in phase {} of init", phase.name())).unwrap_or_default();
-        Error::State(format!("cannot start container {:?}: it has stopped{place}", state.id))
-    };
-    let process = if state.pid == 0 { None } else { Some(pin(state)?.ok_or_else(stopped)?) };
+    let process =
+        if state.pid == 0 { None } else { Some(pin(state)?.ok_or_else(|| stopped(directory, state))?) };
     let Some(process) = process.filter(|_| !state.creating) else {
         return Err(Error::State(format!("container {:?} is still being created", state.id)));
     };
+    go(directory, state, &process, None)
+}
+
+/// The same for whoever has created it.
+pub fn start_own(container: &mut Container) -> Result<()> {
+    let Container { directory, state, pidfd, gate, .. } = container;
+    match pidfd {
+        Some(process) => go(directory, state, process, gate.take()),
+        None => start(directory, state),
+    }
+}
+
+/// Starts `process`, behind a gate that may be open.
+fn go(directory: &Directory, state: &State, process: &OwnedFd, gate: Option<OwnedFd>) -> Result<()> {
     // Whom the process will need is found before it runs.
     let connection = state.listener.as_ref().map(Connection::open).transpose()?;
     let relay = notify::Relay::open(directory.path())?;
     let hooks = state.hooks.clone().unwrap_or_default();
     let start_container = hooks.start_container.unwrap_or_default();
     // Of any number of callers one wins; the others leave the container alone.
-    let gate = if start_container.is_empty() {
+    let gate = if gate.is_some() {
+        gate
+    } else if start_container.is_empty() {
         Some(open(directory, state)?)
     } else if directory.reserve_gate()? {
         None
@@ -50,26 +62,26 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
             None => {
                 // With init a hook in its pid namespace is killed as well, and before init is dead.
                 run_inside(state, &start_container)
-                    .map_err(|error| if is_ending(state.pid) { stopped() } else { error })?;
+                    .map_err(|error| if is_ending(state.pid) { stopped(directory, state) } else { error })?;
                 directory.open_reserved_gate()?
             }
         };
-        pass(directory, state, &process, &gate, connection.as_ref())?;
+        pass(directory, state, process, &gate, connection.as_ref())?;
         let poststart = hooks.poststart.unwrap_or_default();
         hooks::run("poststart", &poststart, state, "running", World::Runtime)
     })();
     if let Err(error) = started {
-        stop(state, &process);
+        stop(state, process);
         return Err(error);
     }
     match relay {
-        Some(relay) => relay.serve(&process, state.pid),
+        Some(relay) => relay.serve(process, state.pid),
         None => Ok(()),
     }
 }
 
 /// Opens the gate and takes it away.
-fn open(directory: &Directory, state: &State) -> Result<OwnedFd> {
+pub fn open(directory: &Directory, state: &State) -> Result<OwnedFd> {
     let gate = match directory.open_gate() {
         Err(Error::Host { errno: Errno::NOENT, .. }) => return Err(taken(directory, state)),
         gate => gate?,
@@ -129,10 +141,14 @@ fn pass(
     connection: Option<&Connection<'_>>,
 ) -> Result<()> {
     // Init opens the fifo after its last word to `create`, so it may not be there yet; its end is
-    // what must not be missed.
-    let mut poll = [PollFd::new(gate, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
+    // what must not be missed. Without a listener nothing is to be done before the fifo's end, and so
+    // for its first byte nobody wakes up.
+    let first = if connection.is_some() { PollFlags::IN } else { PollFlags::empty() };
+    let mut poll = [PollFd::new(gate, first), PollFd::new(process, PollFlags::IN)];
     rustix::event::poll(&mut poll, None).host("poll", "exec.fifo")?;
-    rustix::fs::fcntl_setfl(gate, rustix::fs::OFlags::RDONLY).host("fcntl", "exec.fifo")?;
+    if connection.is_some() {
+        rustix::fs::fcntl_setfl(gate, rustix::fs::OFlags::RDONLY).host("fcntl", "exec.fifo")?;
+    }
     let mut frame = Vec::new();
     // On the stack, each page of which costs a fault.
     let mut buffer = [0; 512];
@@ -175,6 +191,12 @@ fn judge(directory: &Directory, state: &State, frame: &[u8]) -> Result<()> {
         Some((b'0', rest)) => Err(Error::Init(handshake::failure(rest)?)),
         Some(_) => Err(Error::Protocol("garbage in exec.fifo".into())),
     }
+}
+
+fn stopped(directory: &Directory, state: &State) -> Error {
+    let begun = directory.phase().filter(|phase| *phase != Phase::Exec);
+    let place = begun.map(|phase| format!(", in phase {} of init", phase.name())).unwrap_or_default();
+    Error::State(format!("cannot start container {:?}: it has stopped{place}", state.id))
 }
 
 /// Why there is no gate.

@@ -283,7 +283,7 @@ impl<'a> Plan<'a> {
             network: config::Network {
                 wait: launch.join_network || !self.network.devices.is_empty(),
                 join: launch.join_network,
-                loopback: self.namespaces.is_new(Kind::Network),
+                loopback: self.namespaces.is_new(Kind::Network) && !launch.join_network,
             },
             early: Layer { mounts: mounts.0, readonly_paths: readonly.0, masked_paths: masked.0 },
             late: Layer { mounts: mounts.1, readonly_paths: readonly.1, masked_paths: masked.1 },

@@ -23,7 +23,7 @@ use rustix::io::{Errno, Result};
 
 pub use bpf::{attach_device_program, detach_device_program, device_programs, load_device_program};
 pub use clone::{Clone, spawn};
-pub use signals::{block_signals, catch_interrupts, interrupted, next_signal, restore_signals};
+pub use signals::{Mask, block_signals, catch_interrupts, interrupted, next_signal, restore_signals};
 pub use task::{ended_by, map_ids, set_io_priority, set_scheduler};
 pub use usage::{Usage, wait_usage};
 

@@ -30,6 +30,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         console_socket: args.value("console-socket").map(PathBuf::from),
         pidfd_socket: args.value("pidfd-socket").map(PathBuf::from),
         stays: !detach,
+        starts: true,
         timing,
         wishes,
     };
@@ -41,7 +42,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         }
     };
     if detach {
-        return started(&container).map(|()| tell(&container)).map(|()| 0);
+        return started(&mut container).map(|()| tell(&container)).map(|()| 0);
     }
     container.settle();
     foreground(&mut container, !args.has("keep"), tell)
@@ -70,8 +71,8 @@ fn waterfall(page: &Page, [began, created, started]: [u64; 3]) -> String {
 }
 
 /// Starts; a container that does not start is removed again.
-fn started(container: &Container) -> Result<()> {
-    launch::start::start(&container.directory, &container.state).inspect_err(|_| {
+fn started(container: &mut Container) -> Result<()> {
+    launch::start::start_own(container).inspect_err(|_| {
         // The error that led here is what counts.
         let _gone = delete::remove(&container.directory, &container.state, true);
     })
@@ -80,7 +81,7 @@ fn started(container: &Container) -> Result<()> {
 /// Starts, tells about it, forwards signals, waits, and removes the container if asked to.
 pub fn foreground(container: &mut Container, remove: bool, tell: impl FnOnce(&Container)) -> Result<u8> {
     // Before the start, so that neither the end of the process nor a signal for it is missed.
-    let mask = sys::block_signals().host("sigprocmask", "")?;
+    let mask = container.mask.take().map_or_else(sys::block_signals, Ok).host("sigprocmask", "")?;
     started(container)?;
     tell(container);
     let master = container.master.take();
