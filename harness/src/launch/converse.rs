@@ -65,11 +65,6 @@ impl Talk<'_, '_> {
         if self.way.join_network {
             self.make_network()?;
         }
-        if let Some(directory) = self.device_cgroup
-            && let Some(program) = cgroup::devices::compile(&self.plan.cgroup.devices)
-        {
-            attach_devices(directory, &program)?;
-        }
         // Where no other process takes its place, init is known while it is still at work; and where
         // it asks for nothing in between, it is told to run before it says that it is ready.
         let known = self.way.late.is_none();
@@ -81,6 +76,8 @@ impl Talk<'_, '_> {
         if ahead {
             self.init.send(PROC_RUN)?;
         }
+        // Before the state says that the container may be started, and before a hook can look at it.
+        self.attach_devices()?;
         loop {
             let step = self.init.next()?;
             if step.is(PROC_READY) {
@@ -223,6 +220,14 @@ impl Talk<'_, '_> {
         })
     }
 
+    /// Loads and attaches the device policy of cgroup v2.
+    fn attach_devices(&self) -> Result<()> {
+        let Some(directory) = self.device_cgroup else { return Ok(()) };
+        let Some(program) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
+        let program = sys::load_device_program(&program).host("load", "device program")?;
+        sys::attach_device_program(directory, &program).host("attach", "device program")
+    }
+
     /// Back to the harness's own network namespace: init has joined the other one by now.
     fn go_home(&mut self) -> Result<()> {
         match self.home.take() {
@@ -247,10 +252,4 @@ impl Talk<'_, '_> {
         network::loopback()?;
         self.init.send(PROC_NETWORK)
     }
-}
-
-/// Loads and attaches the device policy.
-fn attach_devices(cgroup: &OwnedFd, program: &[u8]) -> Result<()> {
-    let program = sys::load_device_program(program).host("load", "device program")?;
-    sys::attach_device_program(cgroup, &program).host("attach", "device program")
 }
