@@ -50,8 +50,7 @@ fn prepare<'a>(
 
     // A child does not inherit the parent-death signal.
     init.enter(Phase::Parent);
-    parent::arm()?;
-    parent::check(harness)?;
+    parent::watch(harness)?;
 
     // The container's keys instead of the caller's, before anything of the container is touched.
     init.enter(Phase::Keyring);
@@ -71,9 +70,7 @@ fn prepare<'a>(
     // While init may still raise or lower the score, and before credentials change.
     init.enter(Phase::Process);
     let procfs = Procfs::of_container(&root)?;
-    process::oom_score_adj(&procfs, plan)?;
-    process::domains(plan)?;
-    process::no_new_privs(plan)?;
+    process::set(&procfs, plan)?;
 
     // All that needs the harness is done: it raises hard limits.
     init.enter(Phase::Ready);
@@ -88,6 +85,7 @@ fn prepare<'a>(
 
     // With the process's identity from here on.
     init.enter(Phase::Finalize);
+    finalize::drop_bounding(plan.capabilities.bounding)?;
     finalize::identity(root.as_fd(), plan, pending.more())?;
 
     // As late as it can be read back; it takes effect at the execve.

@@ -83,8 +83,7 @@ fn prepare<'a>(
 
     // First of all: should the harness die from here on, so does init.
     init.enter(Phase::Parent);
-    parent::arm()?;
-    parent::check(harness)?;
+    parent::watch(harness)?;
 
     // Before anything of the image is touched, so that no key of the caller's session is in reach.
     init.enter(Phase::Keyring);
@@ -119,6 +118,11 @@ fn prepare<'a>(
     paths::readonly(root.as_fd(), config.early.readonly_paths)?;
     init.enter(Phase::MaskedPaths);
     masks.apply(root.as_fd(), config.early.masked_paths)?;
+
+    // While there is nothing else to do than to wait for the network namespace. Init keeps what it holds:
+    // the set counts at an execve.
+    init.enter(Phase::Finalize);
+    finalize::drop_bounding(plan.capabilities.bounding)?;
 
     // As late as possible, but before sysfs, which shows the namespace of the one who mounts it.
     init.enter(Phase::Network);
@@ -184,9 +188,7 @@ fn prepare<'a>(
 
     // While init may still raise or lower the score, and before credentials change.
     init.enter(Phase::Process);
-    process::oom_score_adj(&procfs.mount, plan)?;
-    process::domains(plan)?;
-    process::no_new_privs(plan)?;
+    process::set(&procfs.mount, plan)?;
 
     // All that needs the harness is done: it raises hard limits, and knows whom to kill.
     init.enter(Phase::Ready);

@@ -1,5 +1,7 @@
 //! The conversation with a standard init: what it does not depend on yet is done while it works.
 
+use std::path::Path;
+
 use init_core::config::{
     PROC_CONSOLE, PROC_DONE, PROC_HOOKS, PROC_MAPPED, PROC_MAPS, PROC_MOUNTS, PROC_NETWORK, PROC_READY,
     PROC_RESUME, PROC_RUN,
@@ -11,7 +13,7 @@ use super::handshake::{Init, Step};
 use super::hooks::{self, World};
 use super::sources::Sources;
 use super::way::Way;
-use super::{Options, console, maps, network, settle, start};
+use super::{Options, console, maps, network, programs, settle, start};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
 use crate::plan::{Kind, Plan};
@@ -33,6 +35,8 @@ pub struct Talk<'t, 'a> {
     pub sources: &'t mut Sources<'a>,
     /// Network devices to move.
     pub devices: &'t mut network::Devices<'a>,
+    /// Where device programs are kept.
+    pub template: &'t Path,
     /// The cgroup of version 2, for the device policy.
     pub device_cgroup: Option<&'t OwnedFd>,
     /// The container's directory.
@@ -65,6 +69,7 @@ impl Talk<'_, '_> {
         if self.way.join_network {
             self.make_network()?;
         }
+        self.attach_devices()?;
         // Where no other process takes its place, init is known while it is still at work; and where
         // it asks for nothing in between, it is told to run before it says that it is ready.
         let known = self.way.late.is_none();
@@ -76,8 +81,6 @@ impl Talk<'_, '_> {
         if ahead {
             self.init.send(PROC_RUN)?;
         }
-        // Before the state says that the container may be started, and before a hook can look at it.
-        self.attach_devices()?;
         loop {
             let step = self.init.next()?;
             if step.is(PROC_READY) {
@@ -220,11 +223,11 @@ impl Talk<'_, '_> {
         })
     }
 
-    /// Loads and attaches the device policy of cgroup v2.
+    /// Attaches the device policy of cgroup v2.
     fn attach_devices(&self) -> Result<()> {
         let Some(directory) = self.device_cgroup else { return Ok(()) };
         let Some(program) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
-        let program = sys::load_device_program(&program).host("load", "device program")?;
+        let program = programs::device_program(self.template, &program)?;
         sys::attach_device_program(directory, &program).host("attach", "device program")
     }
 

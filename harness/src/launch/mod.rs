@@ -20,6 +20,7 @@ mod namespaces;
 mod network;
 mod nodes;
 pub mod notify;
+mod programs;
 pub mod rdt;
 mod schedule;
 mod settle;
@@ -210,7 +211,9 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     // An empty mount namespace shows no procfs, without which a user namespace gets none
     // (mount_too_revealing in fs/namespace.c).
     let way = Way::choose(&store, &plan, &joined, sources.privileged && !facts.mapped)?;
-    let work = Work { plan: &plan, filter, sources, joined, way, devices, console, page_file, page };
+    let template = template::directory(&store);
+    let work =
+        Work { plan: &plan, filter, sources, joined, way, template, devices, console, page_file, page };
     let poststop = plan.hooks.poststop.clone().unwrap_or_default();
     let told = state.clone();
     // A container that comes to nothing has ended as well (runtime.md, "Lifecycle").
@@ -268,6 +271,7 @@ struct Work<'w> {
     sources: sources::Sources<'w>,
     joined: Vec<(OwnedFd, Kind)>,
     way: Way,
+    template: PathBuf,
     devices: network::Devices<'w>,
     console: Option<OwnedFd>,
     page_file: OwnedFd,
@@ -281,7 +285,8 @@ fn start_init(
     mut rollback: Rollback,
     options: &Options,
 ) -> Result<Container> {
-    let Work { plan, filter, mut sources, joined, way, mut devices, console, page_file, page } = work;
+    let Work { plan, filter, mut sources, joined, way, template, mut devices, console, page_file, page } =
+        work;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
@@ -337,6 +342,7 @@ fn start_init(
         joined: &joined,
         sources: &mut sources,
         devices: &mut devices,
+        template: &template,
         device_cgroup: rollback.cgroup.entry.unified.as_ref(),
         directory,
         console,
@@ -353,11 +359,9 @@ fn start_init(
         devices.take_back();
     }
     done.map_err(|error| blame::place(plan, error))?;
-    let mut open = vec![init.socket, own, page_file, image];
-    open.extend(opening.file);
-    open.extend(sources.release());
-    open.extend(way.release());
-    open.extend(joined.into_iter().map(|(file, _)| file));
+    let open = [init.socket, own, page_file, image].into_iter().chain(opening.file);
+    let joined = joined.into_iter().map(|(file, _)| file);
+    let open = open.chain(sources.release()).chain(way.release()).chain(joined).collect();
     let container = rollback.finish(state, page, master, open)?;
     Ok(Container { gate, mask, ..container })
 }

@@ -12,6 +12,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
 };
 
+use super::programs;
 use crate::error::{Context, Result};
 use crate::plan::Kind;
 use crate::state::Store;
@@ -28,8 +29,13 @@ const ATTEMPTS: usize = 64;
 
 /// The namespace's file, the lock, and the directory that the file is in.
 fn place(store: &Store) -> [PathBuf; 3] {
-    let directory = store.path().join(DIRECTORY);
+    let directory = directory(store);
     [directory.join(FILE), store.path().join(LOCK), directory]
+}
+
+/// The directory of the template.
+pub fn directory(store: &Store) -> PathBuf {
+    store.path().join(DIRECTORY)
 }
 
 /// The template, made where it is missing. `None` where this kernel does not let it be pinned:
@@ -80,6 +86,7 @@ fn pin(directory: &std::path::Path, file: &std::path::Path, attempt: usize) -> r
             std::thread::scope(|scope| scope.spawn(|| make(attempt)).join().unwrap_or(Err(Errno::CHILD)))?;
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&namespace));
         rustix::mount::mount_bind(path, file)?;
+        let _loaded_anew_instead = programs::make(directory);
         // A recursive bind of a directory above leaves it out: a tree with a namespace's file in it
         // cannot be attached in a container (ELOOP).
         let unbindable = MountPropagationFlags::REC | MountPropagationFlags::UNBINDABLE;
@@ -130,6 +137,7 @@ pub fn remove(store: &Store) -> Result<()> {
             Err(errno) => return Err(errno).host("umount", directory.display()),
         }
     }
+    let _may_be_missing = rustix::fs::rmdir(directory.join(programs::DIRECTORY));
     for path in [file, lock] {
         match rustix::fs::unlink(&path) {
             Ok(()) | Err(Errno::NOENT) => {}

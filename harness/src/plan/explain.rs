@@ -42,6 +42,8 @@ pub fn steps(spec: &Spec<'_>, plan: &Plan<'_>, config: &InitConfig<'_>) -> Vec<S
         list.fill_dev();
     }
     list.paths(false);
+    let bounding = format!("bounding set {:#x}", config.process.capabilities.bounding);
+    list.add(Phase::Finalize, "prctl", bounding, "/process/capabilities/bounding");
     list.network();
     list.mounts(config.late.mounts, early);
     if early == 0 {
@@ -240,8 +242,6 @@ impl List<'_> {
             self.add(Phase::Readonly, "mount_setattr", "/ ro", "/root/readonly");
         }
         let sets = &process.capabilities;
-        let bounding = format!("bounding set {:#x}", sets.bounding);
-        self.add(Phase::Finalize, "prctl", bounding, "/process/capabilities/bounding");
         if !process.keep_groups {
             self.add(
                 Phase::Finalize,

@@ -1,4 +1,8 @@
-//! bpf(2): loading and attaching a device program.
+//! bpf(2): loading, pinning and attaching a device program.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use init_core::sys::arch::syscall;
 use linux_raw_sys::general as raw;
@@ -6,6 +10,8 @@ use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
 
 const BPF_PROG_LOAD: usize = 5;
+const BPF_OBJ_PIN: usize = 6;
+const BPF_OBJ_GET: usize = 7;
 const BPF_PROG_ATTACH: usize = 8;
 const BPF_PROG_DETACH: usize = 9;
 const BPF_PROG_GET_FD_BY_ID: usize = 13;
@@ -60,6 +66,34 @@ pub fn load_device_program(code: &[u8]) -> Result<OwnedFd> {
     // The verifier gives up when a signal is pending, even one that has no effect.
     let mut tries = std::iter::repeat_with(load).take(LOADS);
     let program = tries.find(|done| *done != Err(Errno::AGAIN)).unwrap_or(Err(Errno::AGAIN))?;
+    // SAFETY: the call returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(program as i32) })
+}
+
+/// The start of `union bpf_attr` for `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
+#[repr(C)]
+struct Object {
+    path: u64,
+    descriptor: u32,
+    flags: u32,
+}
+
+fn object(command: usize, path: &Path, descriptor: i32) -> Result<usize> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+    let attr = Object { path: path.as_ptr() as u64, descriptor: descriptor as u32, flags: 0 };
+    let args = [command, &raw const attr as usize, size_of_val(&attr), 0, 0];
+    // SAFETY: the kernel reads the attributes and the path, which outlive the call.
+    super::check(unsafe { syscall(raw::__NR_bpf, args) })
+}
+
+/// Gives a program a name in a bpffs, which keeps it.
+pub fn pin_program(program: impl AsFd, path: &Path) -> Result<()> {
+    object(BPF_OBJ_PIN, path, program.as_fd().as_raw_fd()).map(drop)
+}
+
+/// The program of that name.
+pub fn pinned_program(path: &Path) -> Result<OwnedFd> {
+    let program = object(BPF_OBJ_GET, path, 0)?;
     // SAFETY: the call returned a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(program as i32) })
 }

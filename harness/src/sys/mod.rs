@@ -21,7 +21,10 @@ use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, Result};
 
-pub use bpf::{attach_device_program, detach_device_program, device_programs, load_device_program};
+pub use bpf::{
+    attach_device_program, detach_device_program, device_programs, load_device_program, pin_program,
+    pinned_program,
+};
 pub use clone::{Clone, spawn};
 pub use signals::{Mask, block_signals, catch_interrupts, interrupted, next_signal, restore_signals};
 pub use task::{ended_by, map_ids, set_io_priority, set_scheduler};

@@ -25,10 +25,9 @@ pub fn working_directory<'a>(root: BorrowedFd<'_>, process: &Process<'a>) -> Res
     }
 }
 
-/// Everything from the bounding set to the final capabilities; `more` are kept on top of these until
+/// Everything from the ids to the final capabilities; `more` are kept on top of these until
 /// the filter is loaded ([`capabilities`] ends that).
 pub fn identity<'a>(root: BorrowedFd<'_>, process: &Process<'a>, more: u64) -> Result<(), Fault<'a>> {
-    drop_bounding(process.capabilities.bounding)?;
     // Ids other than 0 would take the permitted set with them (capabilities(7)).
     rustix::thread::set_keep_capabilities(true).at(Op::Prctl, c"PR_SET_KEEPCAPS")?;
     own_stdio(root, process)?;
@@ -53,16 +52,14 @@ pub fn identity<'a>(root: BorrowedFd<'_>, process: &Process<'a>, more: u64) -> R
 }
 
 /// Takes every capability outside `keep` from the bounding set; the kernel says which is the last.
-fn drop_bounding(keep: u64) -> Result<(), Fault<'static>> {
+pub fn drop_bounding(keep: u64) -> Result<(), Fault<'static>> {
     for number in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        if keep & (1 << number) != 0 {
-            continue;
-        }
-        match rustix::thread::remove_capability_from_bounding_set(capability) {
-            Ok(()) => {}
-            Err(Errno::INVAL) => break,
-            Err(errno) => return Err(errno).at(Op::DropBounding, c""),
+        if keep & (1 << number) == 0 {
+            let capability = CapabilitySet::from_bits_retain(1 << number);
+            match rustix::thread::remove_capability_from_bounding_set(capability) {
+                Err(Errno::INVAL) => break,
+                dropped => dropped.at(Op::DropBounding, c"")?,
+            }
         }
     }
     Ok(())

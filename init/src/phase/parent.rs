@@ -12,6 +12,12 @@ pub fn arm() -> Result<(), Fault<'static>> {
     set_parent_process_death_signal(Some(Signal::KILL)).at(Op::Prctl, c"PR_SET_PDEATHSIG")
 }
 
+/// Ends with the harness from here on, also if it is dead already.
+pub fn watch(parent: BorrowedFd<'_>) -> Result<(), Fault<'static>> {
+    arm()?;
+    check(parent)
+}
+
 /// Fails if the harness has died. In a new pid namespace getppid(2) is 0 from the start, so the
 /// inherited pidfd is asked instead: it polls readable once the process is gone.
 pub fn check(parent: BorrowedFd<'_>) -> Result<(), Fault<'static>> {

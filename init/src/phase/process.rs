@@ -6,8 +6,15 @@ use crate::procfs::Procfs;
 use crate::sys;
 use crate::wire::{Sink, Value};
 
+/// All of them.
+pub fn set(procfs: &Procfs, process: &Process<'_>) -> Result<(), Fault<'static>> {
+    oom_score_adj(procfs, process)?;
+    domains(process)?;
+    no_new_privs(process)
+}
+
 /// Writes `oom_score_adj` (proc(5)) where the configuration asks for one.
-pub fn oom_score_adj(procfs: &Procfs, process: &Process<'_>) -> Result<(), Fault<'static>> {
+fn oom_score_adj(procfs: &Procfs, process: &Process<'_>) -> Result<(), Fault<'static>> {
     let Some(score) = process.oom_score_adj else { return Ok(()) };
     let mut text = heapless::Vec::<u8, 16>::new();
     score.write(&mut text as &mut dyn Sink);
@@ -15,7 +22,7 @@ pub fn oom_score_adj(procfs: &Procfs, process: &Process<'_>) -> Result<(), Fault
 }
 
 /// `PR_SET_NO_NEW_PRIVS`: from here on no execve(2) grants anything.
-pub fn no_new_privs(process: &Process<'_>) -> Result<(), Fault<'static>> {
+fn no_new_privs(process: &Process<'_>) -> Result<(), Fault<'static>> {
     if !process.no_new_privs {
         return Ok(());
     }
@@ -23,7 +30,7 @@ pub fn no_new_privs(process: &Process<'_>) -> Result<(), Fault<'static>> {
 }
 
 /// Execution domain and memory policy, where the configuration asks for them.
-pub fn domains(process: &Process<'_>) -> Result<(), Fault<'static>> {
+fn domains(process: &Process<'_>) -> Result<(), Fault<'static>> {
     if let Some(domain) = process.personality.checked_sub(1) {
         sys::task::personality(domain).at(Op::Personality, c"")?;
     }

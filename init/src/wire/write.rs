@@ -110,19 +110,21 @@ impl Value for Option<i32> {
 impl Value for &CStr {
     fn write(&self, out: &mut dyn Sink) {
         out.put(b"\"");
-        for chunk in self.to_bytes().utf8_chunks() {
-            let mut rest = chunk.valid().as_bytes();
+        let mut rest = self.to_bytes();
+        loop {
+            let valid = core::str::from_utf8(rest).map_or_else(|error| error.valid_up_to(), str::len);
+            let (mut text, behind) = rest.split_at(valid);
             loop {
-                let plain = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
-                let (run, behind) = rest.split_at(plain);
+                let plain = text.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
+                let (run, special) = text.split_at(plain);
                 out.put(run);
-                let Some((byte, behind)) = behind.split_first() else { break };
+                let Some((byte, special)) = special.split_first() else { break };
                 escape(out, 0, *byte);
-                rest = behind;
+                text = special;
             }
-            for byte in chunk.invalid() {
-                escape(out, 0xdc, *byte);
-            }
+            let Some((byte, behind)) = behind.split_first() else { break };
+            escape(out, 0xdc, *byte);
+            rest = behind;
         }
         out.put(b"\"");
     }
