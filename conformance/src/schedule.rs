@@ -99,13 +99,10 @@ impl Lane<'_> {
         task.program.alone && task.program.may_lose_all(self.facts).is_none()
     }
 
-    /// The runs of a task: one, or more where it lost a race that it may repeat, or has a rate.
+    /// The runs of a task: one, or more where it lost a race that it may repeat.
     fn until_won(&self, task: &Task<'_>, number: usize, stopped: impl Fn() -> bool) -> Result<Vec<Run>> {
-        let rated = task.program.may_lose_all(self.facts);
-        let lost = |run: &Run| {
-            rated.is_some() || task.program.race.as_ref().is_some_and(|line| run.finding.has(line))
-        };
-        let most = rated.unwrap_or(task.program.retries + 1);
+        let lost = |run: &Run| task.program.race.as_ref().is_some_and(|line| run.finding.has(line));
+        let most = task.program.may_lose_all(self.facts).unwrap_or(task.program.retries + 1);
         let mut runs = vec![self.one(task, &task.evidence, number, &stopped)?];
         while runs.len() < most && runs.last().is_some_and(lost) && !stopped() {
             let evidence = format!("{}-{:02}", task.evidence.display(), runs.len() + 1);

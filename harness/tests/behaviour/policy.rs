@@ -10,6 +10,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("policy::shapes_on_v1", Needs::Cgroup1, shapes_1),
         trial("policy::shapes_on_v2", Needs::Cgroup2, shapes_2),
+        trial("policy::verified_once", Needs::Cgroup2, verified_once),
         trial("policy::update_on_v1", Needs::Cgroup1, update_1),
         trial("policy::update_on_v2", Needs::Cgroup2, update_2),
     ]
@@ -99,6 +100,22 @@ fn shapes_2() {
         let ran = in_cgroup2(&fixture(&rules), "$H run $ID");
         assert_eq!((ran.stdout, ran.stderr.as_str()), (line(access), ""), "{rules}");
     }
+}
+
+/// A policy is loaded once, and kept by a name that is its program; another one is another program.
+fn verified_once() {
+    let fixture = fixture(&json!(null));
+    let kept = fixture.root().join(".template/programs").display().to_string();
+    let count = format!("echo $(ls {kept} | wc -l)");
+    let load = "strace -f -qq -e trace=bpf -o bpf $H run $ID > /dev/null; grep -c BPF_PROG_LOAD bpf";
+    let change = "sed -i 's/\"devices\": *null/\"devices\":[{\"allow\":true,\"type\":\"c\"}]/' config.json";
+    let script = format!(
+        "{load}; {count}; {load}; {count}; {change}; {load}; {count}; $H run $ID; $H cleanup; ls -A {}",
+        fixture.root().display()
+    );
+    let ran = in_cgroup2(&fixture, &script);
+    let other = line(["rw", "rw", "rw", "--"]);
+    assert_eq!((ran.stdout, ran.stderr), (format!("1\n1\n0\n1\n1\n2\n{other}"), String::new()));
 }
 
 const ALLOW: &str =
