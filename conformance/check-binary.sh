@@ -90,7 +90,7 @@ at_most "harness create system calls" "$(calls | grep -c "^$main ")" "$(budget c
 calls | grep -v "^$main " | awk '
     BEGIN {
         count = split("config parent keyring console rootfs mounts devices links readonlyPaths maskedPaths " \
-            "network mounts pivot identity sysctl readonlyPaths maskedPaths process ready finalize readonly " \
+            "finalize network mounts pivot identity sysctl readonlyPaths maskedPaths process ready finalize readonly " \
             "finalize parent lookPath seal gate", order, " ")
         phase = "config"
     }

@@ -142,6 +142,7 @@ pub fn check_id(id: &str) -> Result<&str> {
 pub struct Store {
     path: PathBuf,
     handle: OwnedFd,
+    owner: u32,
 }
 
 /// A container's directory.
@@ -176,7 +177,12 @@ impl Store {
         if found.st_mode & 0o022 != 0 {
             return Err(Error::file(&path, "is writable by other users"));
         }
-        Ok(Self { path, handle })
+        Ok(Self { path, handle, owner: found.st_uid })
+    }
+
+    /// Whose it is: the caller's.
+    pub fn owner(&self) -> u32 {
+        self.owner
     }
 
     /// Path of the directory.

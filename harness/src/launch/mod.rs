@@ -181,7 +181,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     let store = Store::make(root)?;
     let mut rollback = Rollback::default();
     rollback.directory = Some(store.claim(id)?);
-    let mut state = describe(&plan, id, bundle);
+    let mut state = describe(&plan, id, bundle, store.owner());
     state.cgroups = cgroup::directories(&plan.cgroup, &facts);
     // A forecast, for `delete` after a create that does not come back; then the truth.
     state.made = state.cgroups.iter().filter(|path| !path.exists()).cloned().collect();
@@ -366,7 +366,7 @@ fn start_init(
     Ok(Container { gate, mask, ..container })
 }
 
-fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
+fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle, owner: u32) -> State {
     let now = sys::now().map_or(0, |since| since.as_nanos() as u64);
     State {
         oci_version: plan.oci_version.to_owned(),
@@ -382,7 +382,7 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle) -> State {
             .collect(),
         rootfs: bundle.path.join(plan.rootfs).display().to_string(),
         created: now,
-        owner: rustix::process::geteuid().as_raw(),
+        owner,
         startable: true,
         cgroups: Vec::new(),
         made: Vec::new(),

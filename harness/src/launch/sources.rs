@@ -20,6 +20,8 @@ use crate::plan::{Idmap, Place, Placed, Plan};
 pub struct Sources<'a> {
     /// Detached tree of the root file system; `None` where init must open it itself.
     pub root: Option<OwnedFd>,
+    /// Handle of its directory; nobody uses it any more, and closing it is a call.
+    handle: OwnedFd,
     /// Path of the root file system.
     pub root_path: &'a CStr,
     /// The plan's mounts, with their trees.
@@ -93,7 +95,7 @@ impl<'a> Sources<'a> {
 
     /// The trees, which init has attached by now.
     pub fn release(self) -> impl Iterator<Item = OwnedFd> {
-        self.trees.into_iter().chain(self.root)
+        self.trees.into_iter().chain(self.root).chain([self.handle])
     }
 
     /// The numbers of all trees, for init to inherit.
@@ -150,6 +152,7 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
     let mut sources = Sources {
         privileged: root.is_some(),
         root,
+        handle,
         root_path: c_path(arena, &path)?,
         mounts: Vec::with_capacity(plan.mounts.len()),
         trees: Vec::new(),
@@ -170,7 +173,7 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
             (true, false) => source(arena, bundle, placed, &mut sources)?,
             _ => mount,
         };
-        let made = targets::judge(arena, (&handle, &own), &sources.mounts, placed, made)?;
+        let made = targets::judge(arena, (&sources.handle, &own), &sources.mounts, placed, made)?;
         sources.mounts.push(made);
     }
     Ok(sources)
