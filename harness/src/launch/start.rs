@@ -144,8 +144,7 @@ fn pass(
     // what must not be missed. Without a listener nothing is to be done before the fifo's end, and so
     // for its first byte nobody wakes up.
     let first = if connection.is_some() { PollFlags::IN } else { PollFlags::empty() };
-    let mut poll = [PollFd::new(gate, first), PollFd::new(process, PollFlags::IN)];
-    rustix::event::poll(&mut poll, None).host("poll", "exec.fifo")?;
+    let mut gone = wait(gate, first, process)?;
     if connection.is_some() {
         rustix::fs::fcntl_setfl(gate, rustix::fs::OFlags::RDONLY).host("fcntl", "exec.fifo")?;
     }
@@ -159,6 +158,12 @@ fn pass(
             Ok(0) => break,
             Ok(count) => frame.extend_from_slice(buffer.get(..count).unwrap_or_default()),
             Err(Errno::INTR) => continue,
+            // The kernel may take init for gone while it opens the fifo: it looks at two counters of
+            // writers without the lock under which both are raised (fs/pipe.c, `pipe_poll`).
+            Err(Errno::AGAIN) if !gone => {
+                gone = wait(gate, first, process)?;
+                continue;
+            }
             Err(errno) => return Err(errno).host("read", "exec.fifo"),
         }
         if frame.len() > HEADER_LENGTH + MAX_MESSAGE {
@@ -174,6 +179,14 @@ fn pass(
         }
     }
     judge(directory, state, &frame).and(served)
+}
+
+/// Waits for what is asked for or the end of the fifo; whether the process has ended.
+fn wait(gate: &OwnedFd, events: PollFlags, process: &OwnedFd) -> Result<bool> {
+    let mut poll = [PollFd::new(gate, events), PollFd::new(process, PollFlags::IN)];
+    rustix::event::poll(&mut poll, None).host("poll", "exec.fifo")?;
+    let [_, process] = poll;
+    Ok(!process.revents().is_empty())
 }
 
 /// What came through the fifo, and what the page says.
