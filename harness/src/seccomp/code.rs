@@ -1,6 +1,6 @@
 //! Emitting classic BPF backwards: what a jump goes to is known when the jump is written.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// `struct sock_filter` of linux/filter.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub struct Label(usize);
 #[derive(Default)]
 pub struct Code {
     reversed: Vec<Instruction>,
-    returns: HashMap<u32, Label>,
-    chains: HashMap<Vec<(u16, u8, u8, u32)>, Label>,
+    returns: BTreeMap<u32, Label>,
+    chains: BTreeMap<Vec<(u16, u8, u8, u32)>, Label>,
 }
 
 impl Code {
