@@ -68,7 +68,7 @@ selinux() {
         "error: init: label: write system_u:system_r:nobody_t:s0: invalid argument"
     bundle '' '"mountLabel": "system_u:object_r:nobody_t:s0",' ''
     refused "a mount label that the policy does not know" \
-        "error: init: mounts: fsconfig context: invalid argument"
+        'error: config.json: /linux/mountLabel: "system_u:object_r:nobody_t:s0": invalid argument'
 }
 
 absent_apparmor() {
