@@ -101,8 +101,8 @@ pub struct Variant {
     pub ok: usize,
 }
 
-/// A machine on which a race may be lost every time. There it has a rate instead of retries, and that
-/// its corrected form passes must show that the race is all that was lost.
+/// A machine on which a race may be lost every time. There it is run so many times until it
+/// wins, and may lose them all if its corrected form passes, which shows that the race is all that was lost.
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Lost {

@@ -16,7 +16,8 @@ pub enum Verdict {
     WrongPass,
     /// Failed.
     Fail,
-    /// Races with itself: passed at least once, and did nothing worse than lose the other times.
+    /// Races with itself: passed at least once, or lost every time where that is allowed, and did nothing
+    /// worse than lose.
     Race,
     /// No runtime can pass it on this machine.
     NotRunnable,

@@ -163,6 +163,10 @@ fn enter(context: &Setup) -> core::result::Result<(), Fault<'static>> {
 fn image(context: &Setup) -> core::result::Result<OwnedFd, Fault<'static>> {
     let mut image = None;
     let socket = sys::borrow(context.socket);
-    receive_with(socket, &mut [0], &mut image).at(Op::Read, c"image")?;
-    image.ok_or(Fault::check(Op::ParentDied, c""))
+    // No signal interrupts it: all are blocked.
+    match receive_with(socket, &mut [0], &mut image).at(Op::Read, c"image")? {
+        0 => Err(Fault::check(Op::ParentDied, c"")),
+        // A security module has kept it back.
+        _ => image.ok_or(Fault::check(Op::Read, c"image")),
+    }
 }

@@ -7,13 +7,14 @@ use init_core::config::{
     PROC_RESUME, PROC_RUN,
 };
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::handshake::{Init, Step};
 use super::hooks::{self, World};
 use super::sources::Sources;
 use super::way::Way;
-use super::{Options, console, maps, network, programs, settle, start};
+use super::{Options, console, maps, network, programs, settle};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
 use crate::plan::{Kind, Plan};
@@ -47,17 +48,28 @@ pub struct Talk<'t, 'a> {
     pub master: Option<OwnedFd>,
     /// The harness's own network namespace while it is in the container's.
     pub home: Option<OwnedFd>,
-    /// The gate, opened before init is there, and the signals that are blocked from then on.
+    /// The gate, if it was opened before init is there.
     pub gate: Option<OwnedFd>,
-    /// See above.
+    /// The caller's signal mask, if signals are blocked from then on.
     pub mask: Option<sys::Mask>,
     /// What was asked for.
     pub options: &'t Options,
 }
 
 impl Talk<'_, '_> {
-    /// From the clone to `Done`. `state` is stored before init may finish.
+    /// From the clone to `Done`. Should it fail, hooks find the harness as it was.
     pub fn run(&mut self, pid: Pid, state: &mut State) -> Result<()> {
+        let done = self.converse(pid, state);
+        if done.is_err() {
+            // The error that led here is what counts.
+            let _not_home = self.go_home();
+            let _still_blocked = self.mask.take().map(sys::restore_signals);
+        }
+        done
+    }
+
+    /// `state` is stored before init may finish.
+    fn converse(&mut self, pid: Pid, state: &mut State) -> Result<()> {
         let mapped = maps::finish(self.way, &self.plan.namespaces, pid);
         self.init.checked(mapped)?;
         if self.way.late.as_ref().is_some_and(super::way::Late::is_mapped) {
@@ -103,9 +115,12 @@ impl Talk<'_, '_> {
         if !ahead {
             self.init.send(PROC_RUN)?;
         }
-        if self.options.starts && self.is_started_unseen() {
-            self.mask = Some(sys::block_signals().host("sigprocmask", "")?);
-            self.gate = Some(start::open(self.directory, state)?);
+        if self.may_open_gate_ahead() {
+            // From here on a signal of whoever stays is one for the process.
+            if self.options.stays {
+                self.mask = Some(sys::block_signals().host("sigprocmask", "")?);
+            }
+            self.gate = Some(self.directory.open_gate()?);
         }
         // Success is this frame, never the end of the connection.
         self.init.expect(PROC_DONE)?;
@@ -122,13 +137,14 @@ impl Talk<'_, '_> {
             || self.moves_devices()
     }
 
-    /// Whether nobody is to see the container between its creation and its start, so that init need not
+    /// Whether nothing is to happen between the container's creation and its start, so that init need not
     /// wait at the gate.
-    fn is_started_unseen(&self) -> bool {
+    fn may_open_gate_ahead(&self) -> bool {
         let options = self.options;
         let hooks = self.plan.hooks.start_container.as_deref().unwrap_or_default();
         let heard = self.plan.filter.as_ref().is_some_and(|filter| filter.listener.is_some());
-        hooks.is_empty()
+        options.starts_at_once
+            && hooks.is_empty()
             && !heard
             && !self.plan.wishes.notify
             && options.pid_file.is_none()
@@ -227,8 +243,14 @@ impl Talk<'_, '_> {
     fn attach_devices(&self) -> Result<()> {
         let Some(directory) = self.device_cgroup else { return Ok(()) };
         let Some(program) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
-        let program = programs::device_program(self.template, &program)?;
-        sys::attach_device_program(directory, &program).host("attach", "device program")
+        let kept = programs::device_program(self.template, &program)?;
+        match sys::attach_device_program(directory, &kept) {
+            // A cgroup that was there before may have it from an earlier container, and takes each once.
+            Err(Errno::INVAL) => sys::load_device_program(&program)
+                .and_then(|another| sys::attach_device_program(directory, another)),
+            attached => attached,
+        }
+        .host("attach", "device program")
     }
 
     /// Back to the harness's own network namespace: init has joined the other one by now.
@@ -246,7 +268,7 @@ impl Talk<'_, '_> {
         const FILE: &str = "/proc/self/ns/net";
         let open =
             || rustix::fs::open(FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).host("open", FILE);
-        let stays = self.options.stays || self.plan.hooks.at_create();
+        let stays = self.options.stays || self.plan.hooks.at_create() || self.plan.hooks.poststop.is_some();
         self.home = if stays { Some(open()?) } else { None };
         sys::unshare(Kind::Network.flag()).host("unshare", "network namespace")?;
         if !self.plan.network.devices.is_empty() {

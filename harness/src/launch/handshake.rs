@@ -250,13 +250,15 @@ impl Init<'_> {
     pub fn begin(&mut self, opening: &Opening, prepare: impl FnOnce() -> Result<()>) -> Result<OwnedFd> {
         let image = [image::seal()?];
         prepare()?;
-        let begun = self.open(opening, &image);
+        let begun = self.send_opening(opening, &image);
         self.checked(begun)?;
         let [image] = image;
         Ok(image)
     }
 
-    fn open(&self, opening: &Opening, image: &[OwnedFd; 1]) -> Result<()> {
+    /// Before anybody may be reading, so all of it must fit the socket's buffer, as it does: the longest
+    /// configuration in a frame, the longest filter and requests are half of it.
+    fn send_opening(&self, opening: &Opening, image: &[OwnedFd; 1]) -> Result<()> {
         use rustix::net::sockopt::{Timeout, set_socket_timeout};
         write_with(&self.socket, b"i", image)?;
         set_socket_timeout(&self.socket, Timeout::Recv, Some(DEADLINE)).host("setsockopt", "init socket")?;

@@ -120,6 +120,8 @@ fn command(hook: &Hook, state: &State, status: &str, output: OwnedFd, world: Wor
     let harness = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .host("pidfd_open", "self")?;
     let enter = move || {
+        // Whoever forwards signals has blocked them.
+        sys::unblock_signals()?;
         // A group of its own, so that it can be killed as one.
         rustix::process::setsid()?;
         if let Some((process, kinds)) = join

@@ -72,7 +72,7 @@ pub struct Options {
     /// the terminal.
     pub stays: bool,
     /// The process is started at once.
-    pub starts: bool,
+    pub starts_at_once: bool,
     /// What the plan needs to know of the command line.
     pub wishes: Wishes,
 }

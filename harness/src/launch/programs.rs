@@ -16,6 +16,9 @@ use crate::sys;
 /// Directory beside the template's file.
 pub const DIRECTORY: &str = "programs";
 
+/// Most programs that are kept: engines have few policies, but a host may have a device for each container.
+const MOST: usize = 64;
+
 /// Longest name of a file (NAME_MAX of limits.h).
 const LONGEST: usize = 255;
 
@@ -37,9 +40,10 @@ pub fn device_program(template: &Path, code: &[u8]) -> Result<OwnedFd> {
         return Ok(program);
     }
     let program = sys::load_device_program(code).host("load", "device program")?;
-    if let Some(path) = &pinned {
+    let kept = || std::fs::read_dir(template.join(DIRECTORY)).map_or(MOST, Iterator::count);
+    if let Some(path) = pinned.filter(|_| kept() < MOST) {
         // Somebody else may have been first, and the next one can do without.
-        let _may_fail = sys::pin_program(&program, path);
+        let _may_fail = sys::pin_program(&program, &path);
     }
     Ok(program)
 }

@@ -20,7 +20,7 @@ use crate::plan::{Idmap, Place, Placed, Plan};
 pub struct Sources<'a> {
     /// Detached tree of the root file system; `None` where init must open it itself.
     pub root: Option<OwnedFd>,
-    /// Handle of its directory; nobody uses it any more, and closing it is a call.
+    /// Handle of its directory, which nobody uses after `open`: closing it is a call.
     handle: OwnedFd,
     /// Path of the root file system.
     pub root_path: &'a CStr,

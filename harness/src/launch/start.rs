@@ -27,20 +27,25 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
     let Some(process) = process.filter(|_| !state.creating) else {
         return Err(Error::State(format!("container {:?} is still being created", state.id)));
     };
-    go(directory, state, &process, None)
+    start_process(directory, state, &process, None)
 }
 
 /// The same for whoever has created it.
 pub fn start_own(container: &mut Container) -> Result<()> {
     let Container { directory, state, pidfd, gate, .. } = container;
     match pidfd {
-        Some(process) => go(directory, state, process, gate.take()),
+        Some(process) => start_process(directory, state, process, gate.take()),
         None => start(directory, state),
     }
 }
 
 /// Starts `process`, behind a gate that may be open.
-fn go(directory: &Directory, state: &State, process: &OwnedFd, gate: Option<OwnedFd>) -> Result<()> {
+fn start_process(
+    directory: &Directory,
+    state: &State,
+    process: &OwnedFd,
+    gate: Option<OwnedFd>,
+) -> Result<()> {
     // Whom the process will need is found before it runs.
     let connection = state.listener.as_ref().map(Connection::open).transpose()?;
     let relay = notify::Relay::open(directory.path())?;
@@ -48,6 +53,8 @@ fn go(directory: &Directory, state: &State, process: &OwnedFd, gate: Option<Owne
     let start_container = hooks.start_container.unwrap_or_default();
     // Of any number of callers one wins; the others leave the container alone.
     let gate = if gate.is_some() {
+        // Another caller's start, if there was one, was for the same process.
+        directory.take_gate()?;
         gate
     } else if start_container.is_empty() {
         Some(open(directory, state)?)
@@ -81,7 +88,7 @@ fn go(directory: &Directory, state: &State, process: &OwnedFd, gate: Option<Owne
 }
 
 /// Opens the gate and takes it away.
-pub fn open(directory: &Directory, state: &State) -> Result<OwnedFd> {
+fn open(directory: &Directory, state: &State) -> Result<OwnedFd> {
     let gate = match directory.open_gate() {
         Err(Error::Host { errno: Errno::NOENT, .. }) => return Err(taken(directory, state)),
         gate => gate?,

@@ -1,7 +1,8 @@
 //! The template mount namespace of the fast path: one empty, read-only tmpfs, pinned below `--root`.
 //!
 //! Init starts in a copy of it, so the host's mount table is never copied and never unmounted.
-//! It is the one thing that stays between containers; `harness cleanup` removes it.
+//! With the device programs beside it (`programs.rs`) it is what stays between containers; `harness cleanup`
+//! removes it.
 
 use std::path::PathBuf;
 

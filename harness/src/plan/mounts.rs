@@ -120,10 +120,10 @@ fn one<'a>(
             Effect::Bind { recursive } => (bind, plan.recursive) = (true, recursive),
             Effect::Nothing => {}
             Effect::Parameter if option.is_empty() => {}
-            Effect::Parameter => parameters.push((place.option(index), &**option)),
+            Effect::Parameter => parameters.push((place.mount_option(index), &**option)),
             Effect::Refused => {
                 let reason = format!("{:?} is not supported", &**option);
-                return Err(Error::config(place.option(index), reason));
+                return Err(Error::config(place.mount_option(index), reason));
             }
         }
     }
@@ -284,7 +284,7 @@ pub fn independent(mounts: &[Placed<'_>]) -> usize {
 
 /// Whether `/dev` is bound from elsewhere; then its nodes are none of this runtime's business.
 pub fn dev_is_bound(mounts: &[Placed<'_>]) -> bool {
-    mounts.iter().any(|placed| placed.mount.target == c"/dev" && placed.mount.kind.is_empty())
+    mounts.iter().any(|placed| placed.mount.target == c"/dev" && placed.mount.kind.is_empty() && !placed.late)
 }
 
 /// `linux.rootfsPropagation`.

@@ -22,7 +22,7 @@ impl Place {
     }
 
     /// One of its options.
-    pub const fn option(self, index: usize) -> Self {
+    pub const fn mount_option(self, index: usize) -> Self {
         Self { option: Some(index), ..self }
     }
 }

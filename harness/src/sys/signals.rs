@@ -24,6 +24,11 @@ pub fn block_signals() -> Result<Mask> {
     set_mask(u64::MAX)
 }
 
+/// Unblocks every signal.
+pub fn unblock_signals() -> Result<()> {
+    set_mask(0).map(drop)
+}
+
 /// Restores a mask.
 pub fn restore_signals(mask: Mask) -> Result<()> {
     set_mask(mask.0).map(drop)

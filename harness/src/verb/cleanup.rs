@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::launch::template;
 use crate::state::Store;
 
-/// Removes what stays below `--root` between containers: the template mount namespace.
+/// Removes what stays below `--root` between containers: the template mount namespace, and device programs.
 pub fn run(global: &Global, _: &Args) -> Result<u8> {
     let store = match Store::open(&global.root()) {
         Err(Error::Host { errno: rustix::io::Errno::NOENT, .. }) => return Ok(0),

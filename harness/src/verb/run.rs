@@ -30,7 +30,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         console_socket: args.value("console-socket").map(PathBuf::from),
         pidfd_socket: args.value("pidfd-socket").map(PathBuf::from),
         stays: !detach,
-        starts: true,
+        starts_at_once: true,
         timing,
         wishes,
     };

@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial("hooks::inside_the_container", Needs::Root, inside),
         trial("hooks::interrupted", Needs::Root, interrupted),
         trial("hooks::start_twice", Needs::Root, start_twice),
+        trial("hooks::no_signal_is_blocked", Needs::Root, unblocked),
     ]
 }
 
@@ -27,6 +28,18 @@ const HOST: [&str; 5] = ["prestart", "createRuntime", "createContainer", "postst
 
 fn script(text: &str, env: &[&str]) -> Value {
     json!({ "path": "/bin/sh", "args": ["own-name", "-c", text, "zero", "one two"], "env": env })
+}
+
+/// A harness that forwards signals has blocked them; its hooks have not.
+fn unblocked() {
+    let mut fixture = Fixture::script("sleep 0.1");
+    let file = fixture.path().join("masks");
+    let hook = script(&format!("grep SigBlk /proc/self/status >> {}", file.display()), &[]);
+    fixture.config["hooks"] = json!({ "poststart": [hook], "poststop": [hook] });
+    fixture.run().prints("");
+    fixture.config["process"]["args"] = json!(["/nothing"]);
+    assert_eq!(fixture.run().code, Some(1));
+    assert_eq!(fs::read_to_string(file).unwrap(), "SigBlk:\t0000000000000000\n".repeat(3));
 }
 
 /// A start that comes too late leaves the container as it is, whether its hooks run or it does.

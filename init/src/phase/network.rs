@@ -1,5 +1,5 @@
-//! The network namespace: made by the harness while init mounts, joined when it is ready; then its
-//! loopback device, and what the runtime wants configured in it.
+//! The network namespace: made by the harness while init mounts, joined when it is ready, or new and
+//! without a loopback device that is up; then what the runtime wants configured in it.
 
 use rustix::fd::BorrowedFd;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socket_with};

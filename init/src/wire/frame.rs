@@ -7,7 +7,7 @@ pub const VERSION: u16 = 1;
 /// Length of a header in bytes.
 pub const HEADER_LENGTH: usize = 12;
 /// Longest configuration sent inline in its frame, in bytes. It fits a socket's default buffer,
-/// so the harness writes it before init exists. A longer one comes as a sealed memfd.
+/// so the harness can write it before init reads. A longer one comes as a sealed memfd.
 pub const MAX_INLINE: usize = 64 * 1024;
 /// Longest configuration at all, in bytes.
 pub const MAX_CONFIG: usize = 16 * 1024 * 1024;
