@@ -5,11 +5,11 @@ use std::ffi::CString;
 use init_core::failure::{At, Fault, Op, Phase};
 use init_core::phase::ready::report;
 use init_core::sys::page::Page;
+use init_core::sys::tty::{self, Received};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::handshake::receive_with;
 use super::way::Way;
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Result, describe};
@@ -161,12 +161,12 @@ fn enter(context: &Setup) -> core::result::Result<(), Fault<'static>> {
 
 /// Init, as the harness has sealed it.
 fn image(context: &Setup) -> core::result::Result<OwnedFd, Fault<'static>> {
-    let mut image = None;
-    let socket = sys::borrow(context.socket);
+    let mut came = Received::default();
     // No signal interrupts it: all are blocked.
-    match receive_with(socket, &mut [0], &mut image).at(Op::Read, c"image")? {
-        0 => Err(Fault::check(Op::ParentDied, c"")),
-        // A security module has kept it back.
-        _ => image.ok_or(Fault::check(Op::Read, c"image")),
+    match tty::receive_with(sys::borrow(context.socket), &mut [0], &mut came) {
+        Err(Errno::CONNRESET) => return Err(Fault::check(Op::ParentDied, c"")),
+        done => done.at(Op::Read, c"image")?,
     }
+    // Without one, a security module has kept it back.
+    came.get(0).map(init_core::sys::adopt).ok_or(Fault::check(Op::Read, c"image"))
 }

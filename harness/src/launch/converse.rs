@@ -244,13 +244,15 @@ impl Talk<'_, '_> {
         let Some(directory) = self.device_cgroup else { return Ok(()) };
         let Some(program) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
         let kept = programs::device_program(self.template, &program)?;
-        match sys::attach_device_program(directory, &kept) {
+        let attached = match sys::attach_device_program(directory, &kept) {
             // A cgroup that was there before may have it from an earlier container, and takes each once.
-            Err(Errno::INVAL) => sys::load_device_program(&program)
-                .and_then(|another| sys::attach_device_program(directory, another)),
+            Err(Errno::INVAL) => {
+                let another = sys::load_device_program(&program).host("load", "device program")?;
+                sys::attach_device_program(directory, another)
+            }
             attached => attached,
-        }
-        .host("attach", "device program")
+        };
+        attached.host("attach", "device program")
     }
 
     /// Back to the harness's own network namespace: init has joined the other one by now.

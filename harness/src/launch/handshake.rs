@@ -13,12 +13,12 @@ use init_core::sys::page::Page;
 use init_core::wire::{
     self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value,
 };
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use super::image;
+use super::{console, image};
 use crate::error::{Context, Error, Failure, Result, lossy};
 use crate::plan::WireBuffer;
 
@@ -95,20 +95,6 @@ fn write(socket: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The same with descriptors, as one message.
-fn write_with(socket: &OwnedFd, bytes: &[u8], files: &[OwnedFd]) -> Result<()> {
-    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
-    let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
-        return Err(Error::Protocol(format!("{} descriptors are too many for init", files.len())));
-    }
-    let vectors = [std::io::IoSlice::new(bytes)];
-    let sent = rustix::net::sendmsg(socket, &vectors, &mut control, SendFlags::NOSIGNAL);
-    sent.host("send", "to init").map(drop)
 }
 
 /// A frame of init.
@@ -214,8 +200,8 @@ impl Default for Mail {
 }
 
 /// recvmsg(2) with room for one descriptor.
-pub fn receive_with(
-    socket: BorrowedFd<'_>,
+fn receive_with(
+    socket: &OwnedFd,
     buffer: &mut [u8],
     file: &mut Option<OwnedFd>,
 ) -> rustix::io::Result<usize> {
@@ -241,26 +227,34 @@ impl Init<'_> {
 
     /// Sends a step with descriptors.
     pub fn send_with(&mut self, step: &'static CStr, files: &[OwnedFd]) -> Result<()> {
-        let sent = write_with(&self.socket, &frame(Kind::Sync, &Sync { step }), files);
-        self.checked(sent)
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
+            return Err(Error::Protocol(format!("{} descriptors for {}", files.len(), lossy(step))));
+        }
+        let frame = frame(Kind::Sync, &Sync { step });
+        let vectors = [std::io::IoSlice::new(&frame)];
+        let sent = rustix::net::sendmsg(&self.socket, &vectors, &mut control, SendFlags::NOSIGNAL);
+        self.checked(sent.host("send", "to init").map(drop))
     }
 
     /// Gives the child init to execute; before init reads what it reads first, `prepare` makes what it
     /// looks for even earlier. All this is done here while the child enters its namespaces.
     pub fn begin(&mut self, opening: &Opening, prepare: impl FnOnce() -> Result<()>) -> Result<OwnedFd> {
-        let image = [image::seal()?];
+        let image = image::seal()?;
         prepare()?;
         let begun = self.send_opening(opening, &image);
         self.checked(begun)?;
-        let [image] = image;
         Ok(image)
     }
 
     /// Before anybody may be reading, so all of it must fit the socket's buffer, as it does: the longest
     /// configuration in a frame, the longest filter and requests are half of it.
-    fn send_opening(&self, opening: &Opening, image: &[OwnedFd; 1]) -> Result<()> {
+    fn send_opening(&self, opening: &Opening, image: &OwnedFd) -> Result<()> {
         use rustix::net::sockopt::{Timeout, set_socket_timeout};
-        write_with(&self.socket, b"i", image)?;
+        console::hand_over(&self.socket, b"i", image, "to init")?;
         set_socket_timeout(&self.socket, Timeout::Recv, Some(DEADLINE)).host("setsockopt", "init socket")?;
         write(&self.socket, &opening.frames)
     }
@@ -354,7 +348,7 @@ impl Init<'_> {
                 }
             };
             let rest = buffer.get_mut(*filled..length).unwrap_or_default();
-            match receive_with(self.socket.as_fd(), rest, file) {
+            match receive_with(&self.socket, rest, file) {
                 Ok(0) | Err(Errno::CONNRESET) => return Err(self.death()),
                 Ok(count) => *filled += count,
                 Err(Errno::INTR) => {}

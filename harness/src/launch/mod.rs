@@ -367,7 +367,6 @@ fn start_init(
 }
 
 fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle, owner: u32) -> State {
-    let now = sys::now().map_or(0, |since| since.as_nanos() as u64);
     State {
         oci_version: plan.oci_version.to_owned(),
         id: id.to_owned(),
@@ -381,7 +380,7 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle, owner: u32) -> State {
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
         rootfs: bundle.path.join(plan.rootfs).display().to_string(),
-        created: now,
+        created: init_core::sys::clock(linux_raw_sys::general::CLOCK_REALTIME),
         owner,
         startable: true,
         cgroups: Vec::new(),

@@ -12,7 +12,6 @@ mod task;
 mod usage;
 
 use std::ffi::{CString, c_char};
-use std::time::Duration;
 
 use init_core::sys::arch::syscall;
 use init_core::sys::check;
@@ -91,16 +90,6 @@ pub fn namespace_kind(namespace: impl AsFd) -> Result<u32> {
     let args = [namespace.as_fd().as_raw_fd() as usize, NS_GET_NSTYPE, 0, 0, 0];
     // SAFETY: the request takes no argument.
     check(unsafe { syscall(raw::__NR_ioctl, args) }).map(|kind| kind as u32)
-}
-
-/// clock_gettime(2) of `CLOCK_REALTIME`. For one look at the clock the call is cheaper than finding the
-/// vDSO's, which takes three page faults.
-pub fn now() -> Result<Duration> {
-    let mut now = raw::__kernel_timespec { tv_sec: 0, tv_nsec: 0 };
-    let args = [raw::CLOCK_REALTIME as usize, &raw mut now as usize, 0, 0, 0];
-    // SAFETY: the kernel writes one timespec into the exclusively borrowed `now`.
-    check(unsafe { syscall(raw::__NR_clock_gettime, args) })?;
-    Ok(Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
 }
 
 /// An argument vector or environment of execve(2): strings that are never freed, and the pointers
