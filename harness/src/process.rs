@@ -6,7 +6,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
 use crate::sys;
@@ -32,8 +33,54 @@ pub fn wait_gone(pidfd: impl AsFd, limit: Option<Timespec>) -> Result<bool> {
     }
 }
 
+/// What tells a process from all others that have had its number before, or will have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Birth {
+    /// Its inode on pidfs, which is given out once between two boots; since Linux 6.9.
+    Inode(u64),
+    /// Its start time (proc(5)), in clock ticks since the boot.
+    Time(u64),
+}
+
+/// `PID_FS_MAGIC` of linux/magic.h.
+const PIDFS_MAGIC: i64 = 0x5049_4446;
+
+impl Birth {
+    /// That of a process, for something that is kept until the next boot at most if it is `volatile`.
+    /// `None` for a process that has ended.
+    pub fn of(pidfd: impl AsFd, pid: i32, volatile: bool) -> Option<Self> {
+        if volatile && rustix::fs::fstatfs(&pidfd).is_ok_and(|found| found.f_type == PIDFS_MAGIC) {
+            return inode(pidfd).map(Self::Inode);
+        }
+        start_time(pid).map(Self::Time)
+    }
+
+    /// Whether it is that of a process that has not ended.
+    pub fn is_of(self, pidfd: impl AsFd, pid: i32) -> Result<bool> {
+        match self {
+            Self::Inode(own) => Ok(inode(&pidfd) == Some(own) && !wait_gone(pidfd, Some(NOW))?),
+            Self::Time(own) => Ok(start_time(pid) == Some(own)),
+        }
+    }
+
+    /// Whether it is that of a number's process, which began at `time` and may have ended.
+    fn is_of_dead(self, pid: i32, time: u64) -> bool {
+        match (self, Pid::from_raw(pid)) {
+            (Self::Time(own), _) => own == time,
+            (Self::Inode(own), Some(pid)) => rustix::process::pidfd_open(pid, PidfdFlags::empty())
+                .is_ok_and(|pidfd| inode(pidfd) == Some(own)),
+            _ => false,
+        }
+    }
+}
+
+fn inode(pidfd: impl AsFd) -> Option<u64> {
+    rustix::fs::fstat(pidfd).ok().map(|found| found.st_ino)
+}
+
 /// Start time of a process that is not dead (proc(5)): `None` for none, or a zombie.
-pub fn start_time(pid: i32) -> Option<u64> {
+fn start_time(pid: i32) -> Option<u64> {
     with_stat(pid, |state, mut rest| match state {
         "Z" | "X" | "x" => None,
         _ => rest.nth(START_TIME)?.parse().ok(),
@@ -41,14 +88,15 @@ pub fn start_time(pid: i32) -> Option<u64> {
 }
 
 /// The signal that ended a process that is not ours, or 0; `None` while it lives, and where the
-/// kernel does not tell. `started` is its start time.
-pub fn ended_by(process: impl AsFd, pid: i32, started: u64) -> Option<i32> {
+/// kernel does not tell.
+pub fn ended_by(process: impl AsFd, pid: i32, birth: Birth) -> Option<i32> {
     let zombie = || {
-        with_stat(pid, |state, mut rest| {
-            let own = rest.nth(START_TIME)?.parse() == Ok(started);
+        let (time, code) = with_stat(pid, |state, mut rest| {
+            let time = rest.nth(START_TIME)?.parse().ok()?;
             let code = rest.nth(EXIT_CODE - START_TIME - 1)?.parse::<i32>().ok()?;
-            (own && state == "Z").then_some(code & 0x7f)
-        })
+            (state == "Z").then_some((time, code & 0x7f))
+        })?;
+        birth.is_of_dead(pid, time).then_some(code)
     };
     // Whether somebody has waited for it yet is a race.
     sys::ended_by(&process).or_else(zombie).or_else(|| sys::ended_by(&process))
@@ -77,5 +125,5 @@ const INITIAL: u64 = 0xefff_fffd;
 
 /// Whether root is an ordinary user outside of this user namespace, as an ordinary user's engine is.
 pub fn is_mapped() -> bool {
-    rustix::fs::stat("/proc/self/ns/user").is_ok_and(|stat| stat.st_ino != INITIAL)
+    !sys::lists_programs() && rustix::fs::stat("/proc/self/ns/user").is_ok_and(|stat| stat.st_ino != INITIAL)
 }

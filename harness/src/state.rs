@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use init_core::failure::Phase;
 use init_core::sys::page::{PAGE_LENGTH, Page};
+use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
 use crate::launch::rdt;
-use crate::process::start_time;
+use crate::process::Birth;
 use crate::seccomp::Listener;
 use crate::spec::Hooks;
 
@@ -34,8 +35,9 @@ pub struct State {
     /// Whether `create` is still at work on it: what it will be is not in force yet.
     #[serde(skip)]
     pub creating: bool,
-    /// Start time of the process in clock ticks since boot (proc(5), /proc/PID/stat, field 22).
-    pub start_time: u64,
+    /// What tells the process from others with its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birth: Option<Birth>,
     /// Absolute path of the bundle.
     pub bundle: String,
     /// Annotations of config.json.
@@ -114,6 +116,9 @@ impl Status {
         }
     }
 }
+
+/// `TMPFS_MAGIC` of linux/magic.h.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
 
 /// The file names of a container's directory.
 const STATE: &str = "state.json";
@@ -304,6 +309,11 @@ impl Directory {
         &self.path
     }
 
+    /// Whether nothing of it outlives the boot.
+    pub fn is_volatile(&self) -> bool {
+        rustix::fs::fstatfs(&self.handle).is_ok_and(|found| found.f_type == TMPFS_MAGIC)
+    }
+
     /// The page shared with init, as another process sees it.
     pub fn page(&self) -> Result<&'static Page> {
         let place = self.path.join(PAGE);
@@ -330,11 +340,17 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file =
             rustix::fs::openat(&self.handle, name, flags, Mode::empty()).host("open", place.display())?;
-        let mut text = Vec::with_capacity(2048);
-        std::fs::File::from(file).read_to_end(&mut text).host("read", place.display())?;
+        let mut text = Vec::with_capacity(4096);
+        // A file of ours: it has ended where a read comes back short.
+        while text.len() == text.capacity() || text.is_empty() {
+            text.reserve(1);
+            if rustix::io::read(&file, spare_capacity(&mut text)).host("read", place.display())? == 0 {
+                break;
+            }
+        }
         let state: State = serde_json::from_slice(&text)
             .map_err(|error| Error::file(&place, format!("damaged: {error}")))?;
-        if state.pid < 0 || state.pid == 1 {
+        if state.pid < 0 || state.pid == 1 || state.pid != 0 && state.birth.is_none() {
             return Err(Error::file(&place, format!("damaged: pid {}", state.pid)));
         }
         Ok(state)
@@ -348,7 +364,7 @@ impl Directory {
         if state.pid == 0 {
             return Status::Creating;
         }
-        if start_time(state.pid) != Some(state.start_time) {
+        if !matches!(pin(state), Ok(Some(_))) {
             return Status::Stopped;
         }
         if state.creating {
@@ -441,14 +457,14 @@ impl AsFd for Directory {
 }
 
 /// A handle on the container's process, proved to be the one that was started: the pidfd pins
-/// it, then the start time is compared. `None` once it has ended.
+/// it, then it is looked at. `None` once it has ended.
 pub fn pin(state: &State) -> Result<Option<OwnedFd>> {
-    let Some(pid) = Pid::from_raw(state.pid) else { return Ok(None) };
+    let (Some(pid), Some(birth)) = (Pid::from_raw(state.pid), state.birth) else { return Ok(None) };
     let handle = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(None),
         handle => handle.host("pidfd_open", state.pid)?,
     };
-    Ok((start_time(state.pid) == Some(state.start_time)).then_some(handle))
+    Ok(birth.is_of(&handle, state.pid)?.then_some(handle))
 }
 
 #[cfg(test)]

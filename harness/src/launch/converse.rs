@@ -18,7 +18,7 @@ use super::{Options, console, maps, network, programs, settle};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
 use crate::plan::{Kind, Plan};
-use crate::process::{number, start_time};
+use crate::process::{Birth, number};
 use crate::state::{Directory, State};
 use crate::sys;
 
@@ -228,7 +228,9 @@ impl Talk<'_, '_> {
 
     /// The state, up to putting it in force.
     fn record(&self, state: &mut State) -> Result<()> {
-        state.start_time = start_time(state.pid).ok_or_else(|| Error::State("init is gone".into()))?;
+        let volatile = self.directory.is_volatile();
+        let birth = self.init.pidfd.as_ref().and_then(|pidfd| Birth::of(pidfd, state.pid, volatile));
+        state.birth = Some(birth.ok_or_else(|| Error::State("init is gone".into()))?);
         self.directory.prepare(state)
     }
 
@@ -263,8 +265,9 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// Makes the network namespace here, while init mounts, brings its loopback device up and tells init
-    /// that it can be joined. The way back is kept for those who stay.
+    /// Makes the network namespace here, while init mounts, tells init that it can be joined, and brings
+    /// its loopback device up: that init waits for only where it configures the network, and the
+    /// container's process always (procRun comes later). The way back is kept for those who stay.
     fn make_network(&mut self) -> Result<()> {
         use rustix::fs::{Mode, OFlags};
         const FILE: &str = "/proc/self/ns/net";
@@ -276,7 +279,11 @@ impl Talk<'_, '_> {
         if !self.plan.network.devices.is_empty() {
             self.devices.send(&network::Destination::Process(number(rustix::process::getpid())))?;
         }
-        network::loopback()?;
-        self.init.send(PROC_NETWORK)
+        if !self.plan.network.is_empty() {
+            network::loopback()?;
+            return self.init.send(PROC_NETWORK);
+        }
+        self.init.send(PROC_NETWORK)?;
+        network::loopback()
     }
 }

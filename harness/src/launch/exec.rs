@@ -169,9 +169,9 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         ..InitConfig::default()
     };
     let sections = handshake::Sections { filter: order.filter.clone(), netlink: Vec::new() };
-    let opening = handshake::opening(&config, &sections)?;
+    let spare = rustix::io::fcntl_dupfd_cloexec(&page_file, 0).host("dup", "page")?;
+    let opening = handshake::opening(&config, &sections, spare.as_raw_fd())?;
     let mut inherit = vec![theirs.as_raw_fd(), page_file.as_raw_fd(), own.as_raw_fd(), container.as_raw_fd()];
-    inherit.extend(opening.file.as_ref().map(AsRawFd::as_raw_fd));
     inherit.extend(3..3 + order.process.preserve as i32);
     let begin = child::Start {
         way: &way,
@@ -181,6 +181,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         peer: &ours,
         state: None,
         inherit: &inherit,
+        spare: spare.as_raw_fd(),
         page,
         share: !state.memory_limit,
     };
@@ -202,7 +203,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         master: None,
         pid: number(pid),
     };
-    let done = talk.init.begin(&opening, || Ok(())).and_then(|_image| talk.run(connection.as_ref()));
+    let done = talk.init.begin(opening).and_then(|_image| talk.run(connection.as_ref()));
     let Talk { master, pid, .. } = talk;
     let process = process.ok_or_else(|| Error::State("the process is gone".into()))?;
     if let Err(error) = done {

@@ -13,7 +13,7 @@ use init_core::sys::page::Page;
 use init_core::wire::{
     self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value,
 };
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
@@ -21,6 +21,11 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 use super::{console, image};
 use crate::error::{Context, Error, Failure, Result, lossy};
 use crate::plan::WireBuffer;
+
+/// What goes to the child before it is init: a descriptor for its spare number, and the image.
+pub const CONFIG: &[u8; 1] = b"c";
+/// See [`CONFIG`].
+pub const IMAGE: &[u8; 1] = b"i";
 
 /// Longest that init may be silent.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -49,13 +54,13 @@ pub struct Sections {
 /// What init reads first, encoded.
 pub struct Opening {
     frames: Vec<u8>,
-    /// A configuration that is too long for a frame, sealed; init inherits it.
-    pub file: Option<OwnedFd>,
+    /// A configuration that is too long for a frame, sealed.
+    file: Option<OwnedFd>,
 }
 
-/// Encodes the configuration and what follows it.
-pub fn opening(config: &InitConfig<'_>, sections: &Sections) -> Result<Opening> {
-    let mut opening = encode(config)?;
+/// Encodes the configuration and what follows it. Init has a configuration of its own as `spare`.
+pub fn opening(config: &InitConfig<'_>, sections: &Sections, spare: RawFd) -> Result<Opening> {
+    let mut opening = encode(config, spare)?;
     for (kind, body) in
         [(Kind::Filter, sections.filter.as_deref().unwrap_or_default()), (Kind::Netlink, &sections.netlink)]
     {
@@ -70,7 +75,7 @@ pub fn opening(config: &InitConfig<'_>, sections: &Sections) -> Result<Opening> 
     Ok(opening)
 }
 
-fn encode(config: &InitConfig<'_>) -> Result<Opening> {
+fn encode(config: &InitConfig<'_>, spare: RawFd) -> Result<Opening> {
     let whole = frame(Kind::Config, config);
     let length = whole.len() - HEADER_LENGTH;
     if length <= MAX_INLINE {
@@ -82,7 +87,7 @@ fn encode(config: &InitConfig<'_>) -> Result<Opening> {
         )));
     }
     let file = image::sealed("config", whole.get(HEADER_LENGTH..).unwrap_or_default(), false)?;
-    let frames = frame(Kind::ConfigFd, &ConfigFd { fd: file.as_raw_fd(), length: length as u32 });
+    let frames = frame(Kind::ConfigFd, &ConfigFd { fd: spare, length: length as u32 });
     Ok(Opening { frames, file: Some(file) })
 }
 
@@ -240,21 +245,23 @@ impl Init<'_> {
         self.checked(sent.host("send", "to init").map(drop))
     }
 
-    /// Gives the child init to execute; before init reads what it reads first, `prepare` makes what it
-    /// looks for even earlier. All this is done here while the child enters its namespaces.
-    pub fn begin(&mut self, opening: &Opening, prepare: impl FnOnce() -> Result<()>) -> Result<OwnedFd> {
+    /// Gives the child init to execute, and what init reads first. Both are made here while the child
+    /// enters its namespaces. What comes back is to be closed some time.
+    pub fn begin(&mut self, opening: Opening) -> Result<impl Iterator<Item = OwnedFd> + use<>> {
         let image = image::seal()?;
-        prepare()?;
-        let begun = self.send_opening(opening, &image);
+        let begun = self.send_opening(&opening, &image);
         self.checked(begun)?;
-        Ok(image)
+        Ok(opening.file.into_iter().chain([image]))
     }
 
     /// Before anybody may be reading, so all of it must fit the socket's buffer, as it does: the longest
     /// configuration in a frame, the longest filter and requests are half of it.
     fn send_opening(&self, opening: &Opening, image: &OwnedFd) -> Result<()> {
         use rustix::net::sockopt::{Timeout, set_socket_timeout};
-        console::hand_over(&self.socket, b"i", image, "to init")?;
+        if let Some(file) = &opening.file {
+            console::hand_over(&self.socket, CONFIG, file, "to init")?;
+        }
+        console::hand_over(&self.socket, IMAGE, image, "to init")?;
         set_socket_timeout(&self.socket, Timeout::Recv, Some(DEADLINE)).host("setsockopt", "init socket")?;
         write(&self.socket, &opening.frames)
     }

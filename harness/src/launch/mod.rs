@@ -291,25 +291,10 @@ fn start_init(
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .host("pidfd_open", "self")?;
-    let keyring = CString::new(format!("_ses.{}", state.id)).map_err(|_| nothing())?;
-    let config = plan.config(&Launch {
-        parent: own.as_raw_fd(),
-        page: page_file.as_raw_fd(),
-        timing: options.timing,
-        keyring: &keyring,
-        root: (sources.root.as_ref().map(AsRawFd::as_raw_fd), sources.root_path),
-        switch: way.switch,
-        join_network: way.join_network,
-        namespaces: way.namespaces(),
-        mounts: &sources.mounts,
-    });
-    let sections = handshake::Sections { filter, netlink: plan.network.requests(&devices.addresses) };
-    let opening = handshake::opening(&config, &sections)?;
     let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
     let state_directory = directory.as_fd().as_raw_fd();
     let mut inherit = vec![theirs.as_raw_fd(), state_directory, page_file.as_raw_fd(), own.as_raw_fd()];
     inherit.extend(sources.trees());
-    inherit.extend(opening.file.as_ref().map(AsRawFd::as_raw_fd));
     inherit.extend(way.namespaces().join.iter().map(|join| join.fd));
     inherit.extend(3..3 + options.wishes.extra.preserve as i32);
     let (pid, pidfd) = child::spawn(&child::Start {
@@ -320,6 +305,7 @@ fn start_init(
         peer: &ours,
         state: Some(state_directory),
         inherit: &inherit,
+        spare: sources.handle.as_raw_fd(),
         page,
         share: !state.memory_limit,
     })?;
@@ -334,7 +320,23 @@ fn start_init(
         cgroups: &cgroups,
         mail: handshake::Mail::default(),
     };
-    let image = init.begin(&opening, || directory.make_gate())?;
+    // While the child enters its namespaces.
+    let keyring = CString::new(format!("_ses.{}", state.id)).map_err(|_| nothing())?;
+    let config = plan.config(&Launch {
+        parent: own.as_raw_fd(),
+        page: page_file.as_raw_fd(),
+        timing: options.timing,
+        keyring: &keyring,
+        root: (sources.root.as_ref().map(AsRawFd::as_raw_fd), sources.root_path),
+        switch: way.switch,
+        join_network: way.join_network,
+        namespaces: way.namespaces(),
+        mounts: &sources.mounts,
+    });
+    let sections = handshake::Sections { filter, netlink: plan.network.requests(&devices.addresses) };
+    let opening = handshake::opening(&config, &sections, sources.handle.as_raw_fd())?;
+    directory.make_gate()?;
+    let begun = init.begin(opening)?;
     let mut talk = converse::Talk {
         init,
         plan,
@@ -359,7 +361,7 @@ fn start_init(
         devices.take_back();
     }
     done.map_err(|error| blame::place(plan, error))?;
-    let open = [init.socket, own, page_file, image].into_iter().chain(opening.file);
+    let open = [init.socket, own, page_file].into_iter().chain(begun);
     let joined = joined.into_iter().map(|(file, _)| file);
     let open = open.chain(sources.release()).chain(way.release()).chain(joined).collect();
     let container = rollback.finish(state, page, master, open)?;
@@ -372,7 +374,7 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle, owner: u32) -> State {
         id: id.to_owned(),
         pid: 0,
         creating: false,
-        start_time: 0,
+        birth: None,
         bundle: bundle.path.display().to_string(),
         annotations: plan
             .annotations

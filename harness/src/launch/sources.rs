@@ -21,7 +21,7 @@ pub struct Sources<'a> {
     /// Detached tree of the root file system; `None` where init must open it itself.
     pub root: Option<OwnedFd>,
     /// Handle of its directory, which nobody uses after `open`: closing it is a call.
-    handle: OwnedFd,
+    pub handle: OwnedFd,
     /// Path of the root file system.
     pub root_path: &'a CStr,
     /// The plan's mounts, with their trees.

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 
 use init_core::failure::Phase;
+use init_core::sys::page::Page;
 use init_core::wire::{HEADER_LENGTH, MAX_MESSAGE};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
@@ -27,14 +28,14 @@ pub fn start(directory: &Directory, state: &State) -> Result<()> {
     let Some(process) = process.filter(|_| !state.creating) else {
         return Err(Error::State(format!("container {:?} is still being created", state.id)));
     };
-    start_process(directory, state, &process, None)
+    start_process(directory, state, &process, None, None)
 }
 
 /// The same for whoever has created it.
 pub fn start_own(container: &mut Container) -> Result<()> {
-    let Container { directory, state, pidfd, gate, .. } = container;
+    let Container { directory, state, pidfd, gate, page, .. } = container;
     match pidfd {
-        Some(process) => start_process(directory, state, process, gate.take()),
+        Some(process) => start_process(directory, state, process, gate.take(), Some(*page)),
         None => start(directory, state),
     }
 }
@@ -45,6 +46,7 @@ fn start_process(
     state: &State,
     process: &OwnedFd,
     gate: Option<OwnedFd>,
+    page: Option<&'static Page>,
 ) -> Result<()> {
     // Whom the process will need is found before it runs.
     let connection = state.listener.as_ref().map(Connection::open).transpose()?;
@@ -73,7 +75,9 @@ fn start_process(
                 directory.open_reserved_gate()?
             }
         };
-        pass(directory, state, process, &gate, connection.as_ref())?;
+        // Mapped while init goes on, and not once it has.
+        let page = page.map_or_else(|| directory.page(), Ok)?;
+        pass(page, state, process, &gate, connection.as_ref())?;
         let poststart = hooks.poststart.unwrap_or_default();
         hooks::run("poststart", &poststart, state, "running", World::Runtime)
     })();
@@ -141,7 +145,7 @@ fn stop(state: &State, process: &OwnedFd) {
 
 /// Waits for the execve behind the open gate.
 fn pass(
-    directory: &Directory,
+    page: &'static Page,
     state: &State,
     process: &OwnedFd,
     gate: &OwnedFd,
@@ -178,14 +182,14 @@ fn pass(
         }
         if let Some(connection) = connection.filter(|_| frame == b"0") {
             served = connection
-                .serve(directory.page()?, process, state.pid, state, Status::Created.name())
+                .serve(page, process, state.pid, state, Status::Created.name())
                 .and_then(|()| connection.await_answer(gate));
             if served.is_err() && rustix::process::pidfd_send_signal(process, Signal::KILL).is_err() {
                 break;
             }
         }
     }
-    judge(directory, state, &frame).and(served)
+    judge(page, state, &frame).and(served)
 }
 
 /// Waits for what is asked for or the end of the fifo; whether the process has ended.
@@ -197,12 +201,11 @@ fn wait(gate: &OwnedFd, events: PollFlags, process: &OwnedFd) -> Result<bool> {
 }
 
 /// What came through the fifo, and what the page says.
-fn judge(directory: &Directory, state: &State, frame: &[u8]) -> Result<()> {
-    let phase = directory.phase();
+fn judge(page: &Page, state: &State, frame: &[u8]) -> Result<()> {
+    let phase = page.phase();
     match frame.split_first() {
         // Without a filter init would have said in the fifo that it has failed.
-        Some((b'0', [])) if phase == Some(Phase::Exec) && !state.seccomp => Ok(()),
-        Some((b'0', [])) if phase == Some(Phase::Exec) => exec::executed(directory.page()?),
+        Some((b'0', [])) if phase == Some(Phase::Exec) => exec::executed(page),
         Some((b'0', [])) | None => Err(Error::State(format!(
             "init of container {:?} ended in phase {} before its process was started",
             state.id,

@@ -21,8 +21,8 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, Result};
 
 pub use bpf::{
-    attach_device_program, detach_device_program, device_programs, load_device_program, pin_program,
-    pinned_program,
+    attach_device_program, detach_device_program, device_programs, lists_programs, load_device_program,
+    pin_program, pinned_program,
 };
 pub use clone::{Clone, spawn};
 pub use signals::{

@@ -64,7 +64,7 @@ fn interval(args: &Args) -> Result<Duration> {
 /// Why the process ended, if its filter did that. Where the kernel does not tell how it ended, a
 /// record of the filter's does.
 fn forbidden(process: &OwnedFd, state: &State) -> Option<String> {
-    match state.seccomp.then(|| ended_by(process, state.pid, state.start_time))? {
+    match state.birth.filter(|_| state.seccomp).map(|birth| ended_by(process, state.pid, birth))? {
         Some(signal) if signal == Signal::SYS.as_raw() => Some(sigsys::explain(state.pid, state)),
         Some(_) => None,
         None => sigsys::recorded(state.pid, state),
