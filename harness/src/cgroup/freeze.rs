@@ -9,10 +9,12 @@ use crate::error::{Error, Result};
 /// Longest that it may take until every process has stopped.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The directory that has the freezer: the one of version 2, or that hierarchy of version 1.
-fn freezer(directories: &[PathBuf]) -> Option<&Path> {
-    let has = |directory: &&PathBuf| is_unified(directory) || directory.join("freezer.state").exists();
-    directories.iter().find(has).map(PathBuf::as_path)
+/// The directory that has the freezer, and whether it is of version 2.
+fn freezer(directories: &[PathBuf]) -> Option<(&Path, bool)> {
+    directories.iter().map(PathBuf::as_path).find_map(|directory| {
+        let unified = is_unified(directory);
+        (unified || directory.join("freezer.state").exists()).then_some((directory, unified))
+    })
 }
 
 fn field(text: &str, name: &str) -> Option<String> {
@@ -21,8 +23,8 @@ fn field(text: &str, name: &str) -> Option<String> {
 
 /// Whether a container is paused; one without a cgroup cannot be.
 pub fn is_frozen(directories: &[PathBuf]) -> Result<bool> {
-    let Some(directory) = freezer(directories) else { return Ok(false) };
-    if is_unified(directory) {
+    let Some((directory, unified)) = freezer(directories) else { return Ok(false) };
+    if unified {
         return Ok(read_short(directory, "cgroup.freeze")?.trim() == "1");
     }
     Ok(read_short(directory, "freezer.state")?.trim() != "THAWED")
@@ -31,8 +33,7 @@ pub fn is_frozen(directories: &[PathBuf]) -> Result<bool> {
 /// Pauses or resumes, and waits until that has happened.
 pub fn freeze(directories: &[PathBuf], frozen: bool) -> Result<()> {
     let missing = || Error::State("the container has no cgroup with a freezer".into());
-    let directory = freezer(directories).ok_or_else(missing)?;
-    let unified = is_unified(directory);
+    let (directory, unified) = freezer(directories).ok_or_else(missing)?;
     let (file, value) = match (unified, frozen) {
         (true, true) => ("cgroup.freeze", "1"),
         (true, false) => ("cgroup.freeze", "0"),

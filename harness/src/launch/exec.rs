@@ -18,8 +18,8 @@ use super::way::{Late, Way};
 use super::{child, console, handshake, labels, schedule};
 use crate::cgroup::{self, Entry};
 use crate::error::{Context, Error, Result};
-use crate::plan::{Planned, Schedule};
-use crate::process::{number, wait_gone};
+use crate::plan::{Kind, Planned, Schedule};
+use crate::process::{is_mapped, number, wait_gone};
 use crate::state::{Directory, State, Status, pin};
 
 /// What `exec` was asked for.
@@ -89,6 +89,10 @@ pub fn exec(
 
 /// Whether the container's user namespace forbids setgroups(2) (user_namespaces(7)).
 fn keeps_groups(state: &State, groups: &[u32]) -> Result<bool> {
+    // In the initial one it is never forbidden.
+    if state.namespaces & Kind::User.flag() == 0 && !is_mapped() {
+        return Ok(false);
+    }
     let text = std::fs::read(format!("/proc/{}/setgroups", state.pid)).unwrap_or_default();
     let denied = text.starts_with(b"deny");
     if denied && !groups.is_empty() {

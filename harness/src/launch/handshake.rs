@@ -13,6 +13,7 @@ use init_core::sys::page::Page;
 use init_core::wire::{
     self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value,
 };
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -204,6 +205,20 @@ impl Default for Mail {
     }
 }
 
+/// Waits for something to receive. With poll(2), whose sleeper what init reads does not wake: a sleeper in
+/// recvmsg(2) is woken by that as well, and init pays for it.
+fn wait(socket: &OwnedFd, page: &Page) -> Result<()> {
+    let limit = Timespec { tv_sec: DEADLINE.as_secs() as i64, tv_nsec: 0 };
+    let mut poll = [PollFd::new(socket, PollFlags::IN)];
+    match rustix::io::retry_on_intr(|| rustix::event::poll(&mut poll, Some(&limit))) {
+        Ok(0) => {
+            let phase = page.phase().map_or("no phase", Phase::name);
+            Err(Error::State(format!("init is silent for {} s, in {phase}", DEADLINE.as_secs())))
+        }
+        done => done.host("poll", "init socket").map(drop),
+    }
+}
+
 /// recvmsg(2) with room for one descriptor.
 fn receive_with(
     socket: &OwnedFd,
@@ -257,12 +272,10 @@ impl Init<'_> {
     /// Before anybody may be reading, so all of it must fit the socket's buffer, as it does: the longest
     /// configuration in a frame, the longest filter and requests are half of it.
     fn send_opening(&self, opening: &Opening, image: &OwnedFd) -> Result<()> {
-        use rustix::net::sockopt::{Timeout, set_socket_timeout};
         if let Some(file) = &opening.file {
             console::hand_over(&self.socket, CONFIG, file, "to init")?;
         }
         console::hand_over(&self.socket, IMAGE, image, "to init")?;
-        set_socket_timeout(&self.socket, Timeout::Recv, Some(DEADLINE)).host("setsockopt", "init socket")?;
         write(&self.socket, &opening.frames)
     }
 
@@ -290,7 +303,7 @@ impl Init<'_> {
     }
 
     fn is_readable(&self) -> bool {
-        let mut poll = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
+        let mut poll = [PollFd::new(&self.socket, PollFlags::IN)];
         self.mail.filled > 0 || matches!(rustix::event::poll(&mut poll, Some(&crate::process::NOW)), Ok(1..))
     }
 
@@ -313,10 +326,9 @@ impl Init<'_> {
     /// Waits for the end of the connection, which is init's execve.
     pub fn expect_end(&mut self) -> Result<()> {
         if self.mail.filled == 0 {
+            wait(&self.socket, self.page)?;
             let mut byte = [0];
-            let peeked =
-                rustix::io::retry_on_intr(|| rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK));
-            match peeked {
+            match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
                 // At its execve; from there on how it ends is seen when it is waited for.
                 Ok((0, _)) | Err(Errno::CONNRESET) if self.page.phase() == Some(Phase::Exec) => {
                     return Ok(());
@@ -354,18 +366,11 @@ impl Init<'_> {
                     length
                 }
             };
+            wait(&self.socket, self.page)?;
             let rest = buffer.get_mut(*filled..length).unwrap_or_default();
             match receive_with(&self.socket, rest, file) {
                 Ok(0) | Err(Errno::CONNRESET) => return Err(self.death()),
                 Ok(count) => *filled += count,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    let phase = self.page.phase().map_or("no phase", Phase::name);
-                    return Err(Error::State(format!(
-                        "init is silent for {} s, in {phase}",
-                        DEADLINE.as_secs()
-                    )));
-                }
                 Err(errno) => return Err(errno).host("receive", "from init"),
             }
         }
