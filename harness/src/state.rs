@@ -127,6 +127,7 @@ const NEW: &str = "state.json.new";
 const PAGE: &str = "page";
 const FILTER: &str = "seccomp";
 const RESERVED: &str = "exec.fifo.taken";
+const PROGRAM: &str = "device-program";
 
 /// Holds an id against `[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}`.
 pub fn check_id(id: &str) -> Result<&str> {
@@ -291,6 +292,20 @@ impl Directory {
         std::fs::File::from(file).write_all(section).host("write", place.display())
     }
 
+    /// Keeps the number of the container's device program on a cgroup that was there before, and stays.
+    pub fn store_program(&self, id: u32) -> Result<()> {
+        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let place = self.path.join(PROGRAM);
+        let file = rustix::fs::openat(&self.handle, PROGRAM, flags, Mode::from_raw_mode(0o600))
+            .host("create", place.display())?;
+        std::fs::File::from(file).write_all(id.to_string().as_bytes()).host("write", place.display())
+    }
+
+    /// The number of that program, if there is one.
+    pub fn program(&self) -> Option<u32> {
+        std::fs::read_to_string(self.path.join(PROGRAM)).ok()?.parse().ok()
+    }
+
     /// The container's seccomp filter, as init takes it.
     pub fn filter(&self) -> Result<Option<Vec<u8>>> {
         let place = self.path.join(FILTER);
@@ -437,7 +452,7 @@ impl Directory {
     /// Removes the directory and what `create` and `start` put there.
     pub fn remove(&self) -> Result<()> {
         crate::launch::notify::remove(&self.path)?;
-        for name in [FIFO, RESERVED, PAGE, FILTER, STATE, NEW] {
+        for name in [FIFO, RESERVED, PAGE, FILTER, PROGRAM, STATE, NEW] {
             match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno).host("unlink", self.path.join(name).display()),

@@ -70,16 +70,22 @@ pub fn check_memory(directories: &[PathBuf], limit: i64, pointer: &str) -> Resul
     Ok(())
 }
 
-/// Replaces the device policy.
-pub fn policy(directories: &[PathBuf], rules: &[Rule]) -> Result<()> {
+/// Replaces the device policy: on a cgroup that was there before the container that of its own program `own`.
+/// The number of the new program.
+pub fn policy(directories: &[PathBuf], rules: &[Rule], own: Option<u32>) -> Result<Option<u32>> {
+    let mut new = None;
     for directory in directories {
         if is_unified(directory) {
             let handle = super::open_directory(directory)?;
-            let old = sys::device_programs(&handle).host("list", "device programs")?;
+            let old = match own {
+                Some(id) => sys::program(id).into_iter().collect(),
+                None => sys::device_programs(&handle).host("list", "device programs")?,
+            };
             // Attached first: between the two both hold, which is stricter than either.
             if let Some(program) = devices::compile(rules) {
                 let program = sys::load_device_program(&program).host("load", "device program")?;
                 sys::attach_device_program(&handle, &program).host("attach", "device program")?;
+                new = Some(sys::program_id(&program).host("look at", "device program")?);
             }
             for program in &old {
                 sys::detach_device_program(&handle, program).host("detach", "device program")?;
@@ -89,7 +95,7 @@ pub fn policy(directories: &[PathBuf], rules: &[Rule]) -> Result<()> {
             v1::devices(directory, rules)?;
         }
     }
-    Ok(())
+    Ok(new)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use init_core::config::{
     PROC_RESUME, PROC_RUN,
 };
 use rustix::fd::OwnedFd;
-use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::handshake::{Init, Step};
@@ -81,7 +80,7 @@ impl Talk<'_, '_> {
         if self.way.join_network {
             self.make_network()?;
         }
-        self.attach_devices()?;
+        self.attach_devices(state)?;
         // Where no other process takes its place, init is known while it is still at work; and where
         // it asks for nothing in between, it is told to run before it says that it is ready.
         let known = self.way.late.is_none();
@@ -241,20 +240,19 @@ impl Talk<'_, '_> {
         })
     }
 
-    /// Attaches the device policy of cgroup v2.
-    fn attach_devices(&self) -> Result<()> {
+    /// Attaches the device policy of cgroup v2. A cgroup that was there before takes a program once only,
+    /// so there the container has one of its own, which goes with it.
+    fn attach_devices(&self, state: &State) -> Result<()> {
         let Some(directory) = self.device_cgroup else { return Ok(()) };
-        let Some(program) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
-        let kept = programs::device_program(self.template, &program)?;
-        let attached = match sys::attach_device_program(directory, &kept) {
-            // A cgroup that was there before may have it from an earlier container, and takes each once.
-            Err(Errno::INVAL) => {
-                let another = sys::load_device_program(&program).host("load", "device program")?;
-                sys::attach_device_program(directory, another)
-            }
-            attached => attached,
+        let Some(code) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
+        let program = if state.made.is_empty() {
+            let own = sys::load_device_program(&code).host("load", "device program")?;
+            self.directory.store_program(sys::program_id(&own).host("look at", "device program")?)?;
+            own
+        } else {
+            programs::device_program(self.template, &code)?
         };
-        attached.host("attach", "device program")
+        sys::attach_device_program(directory, program).host("attach", "device program")
     }
 
     /// Back to the harness's own network namespace: init has joined the other one by now.

@@ -20,7 +20,7 @@ mod namespaces;
 mod network;
 mod nodes;
 pub mod notify;
-mod programs;
+pub mod programs;
 pub mod rdt;
 mod schedule;
 mod settle;
@@ -144,6 +144,9 @@ impl Drop for Rollback {
         if let Some(directory) = &self.directory {
             if let Some(file) = &self.pid_file {
                 let _may_be_gone = rustix::fs::unlink(file);
+            }
+            if let (Some(cgroup), Some(id)) = (&self.cgroup.entry.unified, directory.program()) {
+                let _still_attached = programs::detach(cgroup, id);
             }
             self.cgroup.undo();
             rdt::remove(&self.rdt);

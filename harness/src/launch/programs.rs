@@ -48,6 +48,16 @@ pub fn device_program(template: &Path, code: &[u8]) -> Result<OwnedFd> {
     Ok(program)
 }
 
+/// Detaches a container's program from a cgroup that stays, by its number.
+pub fn detach(cgroup: &OwnedFd, id: u32) -> Result<()> {
+    let detached = sys::program(id).and_then(|program| sys::detach_device_program(cgroup, program));
+    match detached {
+        // Replaced by `update`, or never attached.
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno).host("detach", "device program"),
+    }
+}
+
 /// A program as a name: base64url of RFC 4648, which has no dots (bpffs reserves them).
 fn name(code: &[u8]) -> Option<String> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -16,6 +16,7 @@ const BPF_PROG_ATTACH: usize = 8;
 const BPF_PROG_DETACH: usize = 9;
 const BPF_PROG_GET_NEXT_ID: usize = 11;
 const BPF_PROG_GET_FD_BY_ID: usize = 13;
+const BPF_OBJ_GET_INFO_BY_FD: usize = 15;
 const BPF_PROG_QUERY: usize = 16;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
@@ -134,6 +135,14 @@ struct Query {
     padding: u32,
 }
 
+/// `union bpf_attr` for `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct Info {
+    program: u32,
+    length: u32,
+    info: u64,
+}
+
 /// The device programs that are attached to a cgroup itself.
 pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<OwnedFd>> {
     const MOST: usize = 64;
@@ -155,7 +164,25 @@ pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<OwnedFd>> {
     ids.iter().take(count).map(|id| program(*id)).collect()
 }
 
-fn program(id: u32) -> Result<OwnedFd> {
+/// The number of a program, for as long as there is one.
+pub fn program_id(program: impl AsFd) -> Result<u32> {
+    // `struct bpf_prog_info` begins with the type and the id; the kernel writes no more than it may.
+    let mut info = [0_u32; 2];
+    let attr = Info {
+        program: program.as_fd().as_raw_fd() as u32,
+        length: size_of_val(&info) as u32,
+        info: info.as_mut_ptr() as u64,
+    };
+    let args = [BPF_OBJ_GET_INFO_BY_FD, &raw const attr as usize, size_of_val(&attr), 0, 0];
+    // SAFETY: the kernel reads the attributes and writes `length` bytes of `info`, which is exclusively
+    // borrowed.
+    super::check(unsafe { syscall(raw::__NR_bpf, args) })?;
+    let [_, id] = info;
+    Ok(id)
+}
+
+/// The program of that number.
+pub fn program(id: u32) -> Result<OwnedFd> {
     let attr = [id, 0, 0];
     let args = [BPF_PROG_GET_FD_BY_ID, attr.as_ptr() as usize, size_of_val(&attr), 0, 0];
     // SAFETY: the kernel reads the attributes, which outlive the call.

@@ -22,7 +22,7 @@ use rustix::io::{Errno, Result};
 
 pub use bpf::{
     attach_device_program, detach_device_program, device_programs, lists_programs, load_device_program,
-    pin_program, pinned_program,
+    pin_program, pinned_program, program, program_id,
 };
 pub use clone::{Clone, spawn};
 pub use signals::{

@@ -1,11 +1,12 @@
 //! `delete`.
 
+use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::cgroup;
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
-use crate::launch::{hooks, rdt};
+use crate::launch::{hooks, programs, rdt};
 use crate::process::{PATIENCE, wait_gone};
 use crate::state::{self, Directory, State, Status, pin};
 
@@ -42,7 +43,7 @@ pub fn remove(directory: &Directory, state: &State, force: bool) -> Result<()> {
     }
     if let Some(process) = process {
         match pidfd_send_signal(&process, Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Ok(()) | Err(Errno::SRCH) => {}
             Err(errno) => return Err(errno).host("kill", state.pid),
         }
         if cgroup::is_frozen(&state.cgroups).unwrap_or(false) {
@@ -53,6 +54,7 @@ pub fn remove(directory: &Directory, state: &State, force: bool) -> Result<()> {
         }
     }
     let others = if state.pid_namespace { cgroup::Others::Spare } else { cgroup::Others::Kill };
+    forget_policy(directory, state)?;
     for cgroup in &state.made {
         cgroup::remove(cgroup, others)?;
     }
@@ -63,4 +65,16 @@ pub fn remove(directory: &Directory, state: &State, force: bool) -> Result<()> {
     let hooks = state.hooks.as_ref().and_then(|hooks| hooks.poststop.as_deref());
     hooks::run_all("poststop", hooks.unwrap_or_default(), state, Status::Stopped.name());
     Ok(())
+}
+
+/// Takes the device policy off a cgroup that stays.
+fn forget_policy(directory: &Directory, state: &State) -> Result<()> {
+    if !state.made.is_empty() {
+        return Ok(());
+    }
+    let Some(id) = directory.program() else { return Ok(()) };
+    match cgroup::Entry::open(&state.cgroups, "") {
+        Err(Error::Host { errno: Errno::NOENT, .. }) => Ok(()),
+        entry => entry?.unified.map_or(Ok(()), |cgroup| programs::detach(&cgroup, id)),
+    }
 }

@@ -10,7 +10,7 @@ use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
 use crate::plan;
 use crate::spec::{self, Resources};
-use crate::state::{self, State, Status};
+use crate::state::{self, Directory, State, Status};
 
 /// Options and where in the resources they go.
 pub const FIELDS: [(&str, &str, &str); 15] = [
@@ -42,7 +42,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8> {
         return Err(Error::State(format!("cannot update container {:?}: it has stopped", state.id)));
     }
     let (name, text) = source(args)?;
-    change(&state, &name, &text).map_err(|error| placed(error, &name, args)).map(|()| 0)
+    change(&directory, &state, &name, &text).map_err(|error| placed(error, &name, args)).map(|()| 0)
 }
 
 /// A mistake of the configuration is one of the options here, or of a file.
@@ -57,7 +57,7 @@ fn placed(error: Error, source: &str, args: &Args) -> Error {
     }
 }
 
-fn change(state: &State, source: &str, text: &[u8]) -> Result<()> {
+fn change(directory: &Directory, state: &State, source: &str, text: &[u8]) -> Result<()> {
     let mut resources: Resources<'_> = spec::parse_part(Path::new(source), text)?;
     if let Some(memory) = resources.memory.as_ref().filter(|memory| memory.check_before_update == Some(true))
     {
@@ -67,7 +67,11 @@ fn change(state: &State, source: &str, text: &[u8]) -> Result<()> {
     update::complete(&state.cgroups, &mut resources);
     update::limits(&state.cgroups, &plan::plan_limits(&resources, v2, "")?)?;
     if let Some(rules) = &resources.devices {
-        update::policy(&state.cgroups, &plan::policy(rules, "/devices")?)?;
+        let own = directory.program();
+        let new = update::policy(&state.cgroups, &plan::policy(rules, "/devices")?, own)?;
+        if let (Some(_), Some(new)) = (own, new) {
+            directory.store_program(new)?;
+        }
     }
     Ok(())
 }

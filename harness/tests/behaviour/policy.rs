@@ -125,8 +125,16 @@ fn stays() {
     let mut fixture = fixture(&json!(null));
     let cgroup = format!("/sys/fs/cgroup/stays-{}", fixture.id);
     fixture.config["linux"]["cgroupsPath"] = json!(format!("/stays-{}", fixture.id));
-    let ran = in_cgroup2(&fixture, &format!("mkdir {cgroup}; $H run $ID; $H run $ID; rmdir {cgroup}"));
-    assert_eq!((ran.stdout, ran.stderr), (line(["--"; 4]).repeat(2), String::new()));
+    // The kernel takes 64 programs at most.
+    let many = "i=0; while [ $i -lt 65 ]; do $H create $ID && $H delete -f $ID; i=$((i+1)); done";
+    let outside = "mknod node c 240 1; { : <node; } 2>&1 | sed 's/.*: //'";
+    let script = format!(
+        "mkdir {cgroup}; $H run $ID; $H run $ID; {many}; $H run $ID; echo $$ >{cgroup}/cgroup.procs; {outside}; \
+         echo $$ >/sys/fs/cgroup/cgroup.procs; rmdir {cgroup}"
+    );
+    let ran = in_cgroup2(&fixture, &script);
+    let expected = format!("{}No such device or address\n", line(["--"; 4]).repeat(3));
+    assert_eq!((ran.stdout, ran.stderr), (expected, String::new()));
 }
 
 const ALLOW: &str =
