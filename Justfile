@@ -49,7 +49,10 @@ order:
     cp /bin/busybox "$bundle/rootfs/bin/true"
     target/dist/harness spec --bundle "$bundle"
     sed -i 's|"sh"|"/bin/true"|' "$bundle/config.json"
-    cargo run --locked -p harness --example order -- target/symbols/{{musl}}/dist/harness "$bundle" >target/start-path.ld
+    cargo build --locked -p harness --example order
+    unshare --mount --propagation private sh -c \
+        'mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec target/debug/examples/order "$@"' order \
+        target/symbols/{{musl}}/dist/harness "$bundle" >target/start-path.ld
     mv target/start-path.ld harness/start-path.ld
     rm -rf "$bundle"
 

@@ -2,11 +2,12 @@
 //!
 //! Such a command runs some 400 of several thousand functions, and each 64 KiB of the binary in which
 //! one of them lies costs it a page fault. So each verb is followed step by step, and what it ran
-//! goes to the front. The file is a wish: a name that a later compiler does not make is passed over.
+//! goes to the front: what most verbs run first, so that the short ones find all of theirs together.
+//! The file is a wish: a name that a later compiler does not make is passed over.
 //!
 //! usage: order HARNESS BUNDLE >harness/start-path.ld (as root, x86-64; `just order` does it)
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -14,7 +15,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// What is followed, with BUNDLE for the bundle.
+/// What is followed, with BUNDLE for the bundle. On cgroup v2, as most hosts have it.
 const COMMANDS: [&str; 13] = [
     "create --bundle BUNDLE order",
     "start order",
@@ -31,8 +32,18 @@ const COMMANDS: [&str; 13] = [
     "delete --force order",
 ];
 
-/// Functions by their address: the end and the name.
-type Functions = BTreeMap<u64, (u64, String)>;
+/// The verbs that are to be fast. What others run as well goes behind.
+const VERBS: [&str; 5] = ["create", "start", "delete", "exec", "run"];
+
+/// Functions of libraries that come without a section for each.
+const ASSEMBLY: [&str; 5] =
+    ["*crt1.o", "*:memcpy.lo", "*:memmove.lo", "*:memset.lo", "*:__set_thread_area.lo"];
+
+/// Functions by their address: the end and the names, of which those that are alike have many.
+type Functions = BTreeMap<u64, (u64, Vec<String>)>;
+
+/// What was run, first things first, and by which of `VERBS`, a bit for each.
+type Order = Vec<(u64, u32)>;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,10 +54,12 @@ fn main() {
         }
         [harness, bundle] => {
             let functions = functions(harness);
-            let mut order = Vec::new();
+            let mut order = Order::new();
             for command in COMMANDS {
                 follow(harness, &command.replace("BUNDLE", bundle), &functions, &mut order);
             }
+            // A stable sort: among equals, first things first.
+            order.sort_by_key(|(_, verbs)| (std::cmp::Reverse(verbs.count_ones()), *verbs));
             print(&functions, &order);
         }
         _ => panic!("usage: order HARNESS BUNDLE"),
@@ -61,7 +74,7 @@ fn functions(harness: &str) -> Functions {
         if let [start, size, "t" | "T" | "w" | "W", name] = fields[..] {
             let number = |text| u64::from_str_radix(text, 16).expect("a number");
             let (start, size) = (number(start), number(size));
-            functions.insert(start, (start + size, name.to_owned()));
+            functions.entry(start).or_insert((start + size, Vec::new())).1.push(name.to_owned());
         }
     }
     assert!(!functions.is_empty(), "{harness} has no symbols");
@@ -69,8 +82,11 @@ fn functions(harness: &str) -> Functions {
 }
 
 /// Runs a command step by step and notes each function of its own, the first time it is entered.
-fn follow(harness: &str, command: &str, functions: &Functions, order: &mut Vec<u64>) {
-    let mut known: HashSet<u64> = order.iter().copied().collect();
+fn follow(harness: &str, command: &str, functions: &Functions, order: &mut Order) {
+    let mut known: HashMap<u64, usize> =
+        order.iter().enumerate().map(|(index, (start, _))| (*start, index)).collect();
+    let verb = VERBS.iter().position(|verb| command.split(' ').any(|word| word == *verb));
+    let bit = verb.map_or(0, |verb| 1 << verb);
     let own = std::env::current_exe().expect("a path");
     let mut child = Command::new(own)
         .args(["--traced", harness, "--root", "/run/harness-order"])
@@ -96,8 +112,12 @@ fn follow(harness: &str, command: &str, functions: &Functions, order: &mut Vec<u
             && let Some((start, (end, _))) = functions.range(..=at).next_back()
         {
             here = *start..*end;
-            if here.contains(&at) && known.insert(*start) {
-                order.push(*start);
+            if here.contains(&at) {
+                let index = *known.entry(*start).or_insert_with(|| {
+                    order.push((*start, 0));
+                    order.len() - 1
+                });
+                order[index].1 |= bit;
             }
         }
         ptrace::step(pid, signal.take()).expect("step");
@@ -121,14 +141,16 @@ fn pattern(name: &str) -> String {
     })
 }
 
-fn print(functions: &Functions, order: &[u64]) {
-    println!("/* What the verbs of a start run, first things first. Made by `just order`. */");
+fn print(functions: &Functions, order: &Order) {
+    println!("/* What the verbs of a start run, first what most of them do. Made by `just order`. */");
     println!("SECTIONS\n{{\n  .text.start_path :\n  {{");
+    for file in ASSEMBLY {
+        println!("    {file}(.text)");
+    }
     let mut printed = HashSet::new();
-    for start in order {
-        let line = pattern(&functions[start].1);
+    for line in order.iter().flat_map(|(start, _)| &functions[start].1).map(|name| pattern(name)) {
         if printed.insert(line.clone()) {
-            println!("    *(.text.{line})");
+            println!("    *(.text.{line} .text.unlikely.{line})");
         }
     }
     println!("  }}\n}}\nINSERT BEFORE .text;");
