@@ -154,4 +154,6 @@ fn print(functions: &Functions, order: &Order) {
         }
     }
     println!("  }}\n}}\nINSERT BEFORE .text;");
+    // Few variables of others lie in front of it, on one page, and not behind it on two more.
+    println!("SECTIONS\n{{\n  .bss.arena : {{ *(.bss.*5alloc9ALLOCATOR) }}\n}}\nINSERT AFTER .bss;");
 }

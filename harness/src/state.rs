@@ -3,6 +3,7 @@
 //! `mkdirat` claims an id, so one of any number of callers wins. The state is written before the
 //! first resource is made, so that whatever happens `delete --force` can find and remove it.
 
+use std::ffi::CString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,13 +11,13 @@ use init_core::failure::Phase;
 use init_core::sys::page::{PAGE_LENGTH, Page};
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
-use crate::launch::rdt;
+use crate::launch::{notify, rdt};
 use crate::process::Birth;
 use crate::seccomp::Listener;
 use crate::spec::Hooks;
@@ -451,8 +452,14 @@ impl Directory {
 
     /// Removes the directory and what `create` and `start` put there.
     pub fn remove(&self) -> Result<()> {
-        crate::launch::notify::remove(&self.path)?;
-        for name in [FIFO, RESERVED, PAGE, FILTER, PROGRAM, STATE, NEW] {
+        let present = self.names()?;
+        let is_there = |name: &str| present.iter().any(|found| found.as_bytes() == name.as_bytes());
+        if is_there(notify::DIRECTORY) {
+            notify::remove(&self.path)?;
+        }
+        for name in
+            [FIFO, RESERVED, PAGE, FILTER, PROGRAM, STATE, NEW].into_iter().filter(|name| is_there(name))
+        {
             match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno).host("unlink", self.path.join(name).display()),
@@ -462,6 +469,18 @@ impl Directory {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno).host("rmdir", self.path.display()),
         }
+    }
+
+    /// What is in it. It has few of its possible files, and a look costs less than a try for each.
+    fn names(&self) -> Result<Vec<CString>> {
+        rustix::fs::seek(&self.handle, SeekFrom::Start(0)).host("seek", self.path.display())?;
+        let mut buffer = Vec::with_capacity(1024);
+        let mut entries = RawDir::new(&self.handle, buffer.spare_capacity_mut());
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next() {
+            names.push(entry.host("read", self.path.display())?.file_name().to_owned());
+        }
+        Ok(names)
     }
 }
 

@@ -54,15 +54,12 @@ impl Entry {
     pub fn open(directories: &[PathBuf], below: &str) -> Result<Self> {
         let mut entry = Self::default();
         for own in directories {
+            let directory = own.join(below);
             // The container's own, since the one below may be missing.
-            let handle = open_directory(own)?;
-            let found = rustix::fs::fstatfs(&handle).host("statfs", own.display())?;
-            if found.f_type != CGROUP2_MAGIC {
-                entry.tasks.push(open(&own.join(below), "tasks", OFlags::WRONLY)?.0);
-            } else if below.is_empty() {
-                entry.unified = Some(handle);
+            if is_unified(own) {
+                entry.unified = Some(open_directory(&directory)?);
             } else {
-                entry.unified = Some(open_directory(&own.join(below))?);
+                entry.tasks.push(open(&directory, "tasks", OFlags::WRONLY)?.0);
             }
         }
         Ok(entry)

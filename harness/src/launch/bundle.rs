@@ -3,35 +3,29 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
 use crate::spec::{MAX_SIZE, Spec};
 
-/// An opened bundle, its configuration read.
+/// A bundle, its configuration read.
 pub struct Bundle {
     /// Absolute path.
     pub path: PathBuf,
-    handle: OwnedFd,
     text: Vec<u8>,
 }
 
 impl Bundle {
-    /// Opens the directory and reads config.json. A fifo is not waited for.
+    /// Reads config.json. A fifo is not waited for.
     pub fn open(path: &Path) -> Result<Self> {
         let path = std::path::absolute(path).host("resolve", path.display())?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = match rustix::fs::open(&path, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Err(Error::file(&path, "bundle does not exist")),
-            Err(Errno::NOTDIR) => return Err(Error::file(&path, "bundle is not a directory")),
-            handle => handle.host("open", path.display())?,
-        };
         let config = path.join("config.json");
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&handle, "config.json", flags, Mode::empty()) {
+        let file = match rustix::fs::open(&config, flags, Mode::empty()) {
+            Err(Errno::NOENT) if !path.exists() => return Err(Error::file(&path, "bundle does not exist")),
             Err(Errno::NOENT) => return Err(Error::file(&config, "does not exist")),
+            Err(Errno::NOTDIR) => return Err(Error::file(&path, "bundle is not a directory")),
             file => file.host("open", config.display())?,
         };
         let found = rustix::fs::fstat(&file).host("stat", config.display())?;
@@ -43,25 +37,16 @@ impl Bundle {
         }
         let mut text = vec![0; found.st_size as usize];
         std::fs::File::from(file).read_exact(&mut text).host("read", config.display())?;
-        Ok(Self { path, handle, text })
+        Ok(Self { path, text })
     }
 
     /// A bundle that exists in memory only, below an existing directory.
-    pub fn with_config(path: &Path, text: Vec<u8>) -> Result<Self> {
-        let handle =
-            rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .host("open", path.display())?;
-        Ok(Self { path: path.to_path_buf(), handle, text })
+    pub fn with_config(path: &Path, text: Vec<u8>) -> Self {
+        Self { path: path.to_path_buf(), text }
     }
 
     /// Parses the configuration.
     pub fn parse(&self) -> Result<Spec<'_>> {
         crate::spec::parse(Path::new("config.json"), &self.text)
-    }
-}
-
-impl AsFd for Bundle {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.handle.as_fd()
     }
 }

@@ -134,16 +134,11 @@ impl Step {
     }
 }
 
-/// Memory to decode a frame of init's in. Not on the stack, of which init inherits the limit.
-type Scratch = [MaybeUninit<u8>; 8 * 1024];
-
-fn scratch() -> Box<Scratch> {
-    Box::new([MaybeUninit::uninit(); 8 * 1024])
-}
-
 /// Decodes the body of a frame that init sent.
-fn decode(kind: Kind, body: &[u8], memory: &mut Scratch) -> Result<Message> {
-    let arena = Arena::new(memory);
+fn decode(kind: Kind, body: &[u8]) -> Result<Message> {
+    // Not on the stack, of which init inherits the limit.
+    let mut memory = vec![MaybeUninit::uninit(); 2 * body.len() + 64];
+    let arena = Arena::new(&mut memory);
     let bad =
         |bad: wire::Malformed| Error::Protocol(format!("{:?} at byte {} of a frame", bad.reason, bad.offset));
     match kind {
@@ -169,7 +164,7 @@ pub fn failure(frame: &[u8]) -> Result<Failure> {
     let (header, body) =
         frame.split_first_chunk().ok_or_else(|| Error::Protocol("a truncated frame in exec.fifo".into()))?;
     let header = Header::decode(*header).map_err(|bad| Error::Protocol(format!("{bad:?} in exec.fifo")))?;
-    match decode(header.kind, body.get(..header.length as usize).unwrap_or(body), &mut scratch())? {
+    match decode(header.kind, body.get(..header.length as usize).unwrap_or(body))? {
         Message::Error(failure) => Ok(failure),
         Message::Sync(step) => Err(Error::Protocol(format!("{step} in exec.fifo"))),
     }
@@ -196,12 +191,12 @@ pub struct Mail {
     /// Room for one frame, and how much of it is filled.
     buffer: Vec<u8>,
     filled: usize,
-    scratch: Box<Scratch>,
 }
 
 impl Default for Mail {
     fn default() -> Self {
-        Self { file: None, buffer: vec![0; HEADER_LENGTH + MAX_MESSAGE], filled: 0, scratch: scratch() }
+        // Init's steps are short; a longer frame finds more.
+        Self { file: None, buffer: vec![0; 256], filled: 0 }
     }
 }
 
@@ -346,19 +341,22 @@ impl Init<'_> {
     /// Receives one frame; what came with it of the next one is kept.
     fn receive(&mut self) -> Result<Message> {
         loop {
-            let Mail { file, buffer, filled, scratch } = &mut self.mail;
+            let Mail { file, buffer, filled } = &mut self.mail;
             let length = match buffer.first_chunk().filter(|_| *filled >= HEADER_LENGTH) {
                 None => buffer.len(),
                 Some(header) => {
                     let header = Header::decode(*header)
                         .map_err(|bad| Error::Protocol(format!("{bad:?} in a header")))?;
                     let length = HEADER_LENGTH + header.length as usize;
-                    if length > buffer.len() {
+                    if length > HEADER_LENGTH + MAX_MESSAGE {
                         return Err(Error::Protocol("a frame of the wrong length".into()));
+                    }
+                    if length > buffer.len() {
+                        buffer.resize(length, 0);
                     }
                     if *filled >= length {
                         let body = buffer.get(HEADER_LENGTH..length).unwrap_or_default();
-                        let message = decode(header.kind, body, scratch);
+                        let message = decode(header.kind, body);
                         buffer.copy_within(length..*filled, 0);
                         *filled -= length;
                         return message;

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::error::{Context, Result};
 
 /// The directory below the state directory; the container sees it as /run/notify.
-const DIRECTORY: &str = "notify";
+pub const DIRECTORY: &str = "notify";
 const SOCKET: &str = "notify.sock";
 /// What the container's environment says.
 pub const VARIABLE: &str = "NOTIFY_SOCKET=/run/notify/notify.sock";

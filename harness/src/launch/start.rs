@@ -155,7 +155,9 @@ fn pass(
     // what must not be missed. Without a listener nothing is to be done before the fifo's end, and so
     // for its first byte nobody wakes up.
     let first = if connection.is_some() { PollFlags::IN } else { PollFlags::empty() };
-    let mut gone = wait(gate, first, process)?;
+    // Another caller, who has opened the fifo as well, may have let init through before this one opened it:
+    // to a reader who has never seen a writer, poll(2) tells no end of file.
+    let mut gone = page.phase() != Some(Phase::Exec) && wait(gate, first, process)?;
     if connection.is_some() {
         rustix::fs::fcntl_setfl(gate, rustix::fs::OFlags::RDONLY).host("fcntl", "exec.fifo")?;
     }

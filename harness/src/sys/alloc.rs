@@ -11,17 +11,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Enough for a create of a bundle with a hundred mounts.
 const SIZE: usize = 192 * 1024;
 
+/// How much of it is used. Not 0 to begin with, and so on a page that the kernel has written to before the
+/// process runs: on one of its own, the first load and the first store were a page fault each.
+static USED: AtomicUsize = AtomicUsize::new(64);
+
 struct Bump {
     memory: UnsafeCell<[u8; SIZE]>,
-    used: AtomicUsize,
 }
 
-// SAFETY: a byte of `memory` has one owner at a time: `used` moves over it by compare-exchange only,
+// SAFETY: a byte of `memory` has one owner at a time: `USED` moves over it by compare-exchange only,
 // up in `take`, and down when the owner of the last bytes gives them back.
 unsafe impl Sync for Bump {}
 
+/// Behind all other static memory (start-path.ld), so that the few variables of others lie together.
 #[global_allocator]
-static ALLOCATOR: Bump = Bump { memory: UnsafeCell::new([0; SIZE]), used: AtomicUsize::new(0) };
+static ALLOCATOR: Bump = Bump { memory: UnsafeCell::new([0; SIZE]) };
 
 impl Bump {
     fn base(&self) -> *mut u8 {
@@ -30,11 +34,11 @@ impl Bump {
 
     fn take(&self, layout: Layout) -> Option<*mut u8> {
         let base = self.base() as usize;
-        let mut used = self.used.load(Ordering::Relaxed);
+        let mut used = USED.load(Ordering::Relaxed);
         loop {
             let start = (base + used).checked_next_multiple_of(layout.align())? - base;
             let end = start.checked_add(layout.size()).filter(|end| *end <= SIZE)?;
-            match self.used.compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed) {
+            match USED.compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(self.base().wrapping_add(start)),
                 Err(now) => used = now,
             }
@@ -62,8 +66,7 @@ unsafe impl GlobalAlloc for Bump {
         // The last allocation is given back, so that the next one finds its pages mapped. Another
         // allocation meanwhile leaves it where it is.
         let start = pointer as usize - self.base() as usize;
-        let _ =
-            self.used.compare_exchange(start + layout.size(), start, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = USED.compare_exchange(start + layout.size(), start, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -74,8 +77,8 @@ unsafe impl GlobalAlloc for Bump {
         // The last allocation grows where it is.
         let start = pointer as usize - self.base() as usize;
         let (end, grown) = (start + layout.size(), start.saturating_add(size));
-        let in_place = grown <= SIZE
-            && self.used.compare_exchange(end, grown, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let in_place =
+            grown <= SIZE && USED.compare_exchange(end, grown, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if in_place {
             return pointer;
         }

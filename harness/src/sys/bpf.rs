@@ -140,7 +140,7 @@ struct Query {
 struct Info {
     program: u32,
     length: u32,
-    info: u64,
+    address: u64,
 }
 
 /// The device programs that are attached to a cgroup itself.
@@ -171,7 +171,7 @@ pub fn program_id(program: impl AsFd) -> Result<u32> {
     let attr = Info {
         program: program.as_fd().as_raw_fd() as u32,
         length: size_of_val(&info) as u32,
-        info: info.as_mut_ptr() as u64,
+        address: info.as_mut_ptr() as u64,
     };
     let args = [BPF_OBJ_GET_INFO_BY_FD, &raw const attr as usize, size_of_val(&attr), 0, 0];
     // SAFETY: the kernel reads the attributes and writes `length` bytes of `info`, which is exclusively

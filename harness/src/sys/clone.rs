@@ -3,6 +3,7 @@
 
 use core::arch::asm;
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -10,7 +11,11 @@ use rustix::io::Result;
 use rustix::process::Pid;
 
 /// Enough for raw system calls and one error frame.
-const STACK: usize = 64 * 1024;
+const STACK: usize = 16 * 1024;
+
+/// Aligned as the ABI wants it.
+#[repr(align(16))]
+struct Stack([MaybeUninit<u8>; STACK]);
 
 /// How to clone.
 pub struct Clone<'c> {
@@ -31,12 +36,8 @@ pub fn spawn<T: Sync>(
     context: &'static T,
     main: extern "C" fn(&'static T) -> !,
 ) -> Result<(Pid, OwnedFd)> {
-    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
-    // SAFETY: a new mapping at an address of the kernel's choice aliases nothing. It is never
-    // unmapped: the child uses it until it executes init.
-    let stack =
-        unsafe { mmap_anonymous(std::ptr::null_mut(), STACK, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
+    // Never freed: the child uses it until it executes init. A mapping would be one more to make and undo.
+    let stack = Box::leak(Box::new(Stack([MaybeUninit::uninit(); STACK])));
     let mut pidfd: i32 = -1;
     let share = if how.share { raw::CLONE_VM } else { 0 };
     let mut flags = u64::from(share | raw::CLONE_PIDFD | how.namespaces);
@@ -49,15 +50,15 @@ pub fn spawn<T: Sync>(
         child_tid: 0,
         parent_tid: 0,
         exit_signal: u64::from(raw::SIGCHLD),
-        stack: stack as u64,
+        stack: stack.0.as_mut_ptr() as u64,
         stack_size: STACK as u64,
         tls: 0,
         set_tid: 0,
         set_tid_size: 0,
         cgroup: how.cgroup.map_or(0, |cgroup| cgroup.as_raw_fd() as u64),
     };
-    // SAFETY: `main` never returns, `context` is valid for the life of the process, and the
-    // child's stack is a mapping of its own.
+    // SAFETY: `main` never returns, `context` is valid for the life of the process, and nobody else
+    // has the child's stack.
     let pid = super::check(unsafe { clone3(&args, main as *const c_void, (&raw const *context).cast()) })?;
     // SAFETY: CLONE_PIDFD stored a new descriptor that nothing else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };

@@ -24,7 +24,7 @@ pub fn run(_: &Global, _: &Args) -> Result<u8> {
     if !root {
         spec::rootless(&mut config, rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     }
-    let bundle = Bundle::with_config(&place.path, config.to_string().into_bytes())?;
+    let bundle = Bundle::with_config(&place.path, config.to_string().into_bytes());
     let options = Options { timing: true, stays: true, ..Options::default() };
     let state = place.path.join("state");
     let (mut container, output) = with_stdout_in_pipe(|| launch::create(&state, "demo", &bundle, &options))?;

@@ -70,7 +70,7 @@ fn wishes(args: &Args) -> Result<Wishes> {
 /// `LISTEN_FDS`, if they are meant for this process (`sd_listen_fds(3)`).
 fn listen_fds() -> u32 {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-    let ours = number("LISTEN_PID") == Some(std::process::id());
+    let ours = number("LISTEN_PID").is_some_and(|pid| pid == std::process::id());
     number("LISTEN_FDS").filter(|count| ours && *count <= 1 << 16).unwrap_or(0)
 }
 

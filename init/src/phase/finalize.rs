@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Gid, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -69,6 +69,7 @@ pub fn drop_bounding(keep: u64) -> Result<(), Fault<'static>> {
 /// /dev/stdout. In place of the host's null device the process gets the container's: the mode of
 /// the host's would be its to change.
 fn own_stdio(root: BorrowedFd<'_>, process: &Process<'_>) -> Result<(), Fault<'static>> {
+    let mut null = None;
     for number in 0..3 {
         let stream = sys::descriptor(number);
         let found = match rustix::fs::fstat(stream) {
@@ -76,15 +77,11 @@ fn own_stdio(root: BorrowedFd<'_>, process: &Process<'_>) -> Result<(), Fault<'s
             found => found.at(Op::Stat, c"stdio")?,
         };
         if is_null(&found) {
-            match path::open_real(root, NULL, OFlags::RDWR) {
-                Ok(own) if rustix::fs::fstat(&own).is_ok_and(|own| is_null(&own)) => {
-                    tty::become_stream(&own, number).at(Op::Dup, NULL)?;
-                    shed(own);
-                }
-                Ok(_) => return Err(Fault::check(Op::VerifyInode, NULL)),
-                // A container without one, or with one on a mount without devices, keeps the caller's.
-                Err(Errno::NOENT | Errno::ACCESS) => {}
-                Err(errno) => return Err(errno).at(Op::Open, NULL),
+            if null.is_none() {
+                null = null_device(root)?;
+            }
+            if let Some(own) = &null {
+                tty::become_stream(own, number).at(Op::Dup, NULL)?;
             }
             continue;
         }
@@ -97,7 +94,20 @@ fn own_stdio(root: BorrowedFd<'_>, process: &Process<'_>) -> Result<(), Fault<'s
             Err(errno) => return Err(errno).at(Op::Chown, c"stdio"),
         }
     }
+    if let Some(own) = null {
+        shed(own);
+    }
     Ok(())
+}
+
+/// The container's null device. One without, or with one on a mount without devices, keeps the caller's.
+fn null_device(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Fault<'static>> {
+    match path::open_real(root, NULL, OFlags::RDWR) {
+        Ok(own) if rustix::fs::fstat(&own).is_ok_and(|own| is_null(&own)) => Ok(Some(own)),
+        Ok(_) => Err(Fault::check(Op::VerifyInode, NULL)),
+        Err(Errno::NOENT | Errno::ACCESS) => Ok(None),
+        Err(errno) => Err(errno).at(Op::Open, NULL),
+    }
 }
 
 const NULL: &CStr = c"/dev/null";

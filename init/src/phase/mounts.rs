@@ -181,6 +181,13 @@ pub fn attach<'p>(mount: impl AsFd, target: impl AsFd, path: &'p CStr) -> Result
 /// the path already; otherwise what was found must not lie on procfs.
 fn target<'a>(root: BorrowedFd<'_>, mount: &Mount<'a>) -> Result<OwnedFd, Fault<'a>> {
     let path = mount.target;
+    // Most file systems have a /dev of init's own, in which there is nothing yet to be found.
+    if !mount.file
+        && path.to_bytes().starts_with(b"/dev/")
+        && let Ok(made) = path::child_directory(root, path)
+    {
+        return Ok(made);
+    }
     let kind = if mount.file { OFlags::empty() } else { OFlags::DIRECTORY };
     let direct = path::resolve_real(root, path, kind);
     if mount.real && !matches!(direct, Err(Errno::NOENT)) {

@@ -10,7 +10,7 @@ use crate::failure::{At, Fault, Op, Phase};
 use crate::sys;
 use crate::sys::arena::Arena;
 use crate::sys::tty::Received;
-use crate::wire::{self, HEADER_LENGTH, Header, Kind, Value};
+use crate::wire::{HEADER_LENGTH, Header, Kind, Sink, Value};
 
 /// Longest frame that init sends: a path of 1,024 bytes, each escaped to six.
 type Frame = heapless::Vec<u8, 6400>;
@@ -29,9 +29,7 @@ pub fn send_with(socket: BorrowedFd<'_>, step: &'static CStr, file: impl AsFd) -
 
 /// Waits for `step`; anything else, or an end of file, is a failure.
 pub fn wait(socket: BorrowedFd<'_>, step: &'static CStr) -> Result<(), Fault<'static>> {
-    let mut header = [0; HEADER_LENGTH];
-    receive(socket, &mut header).at(Op::Read, step)?;
-    finish(socket, header, step)
+    expect(step, |frame| receive(socket, frame))
 }
 
 /// Waits for `step` and the descriptors that come with it.
@@ -40,27 +38,21 @@ pub fn wait_with(
     step: &'static CStr,
     received: &mut Received,
 ) -> Result<(), Fault<'static>> {
-    let mut header = [0; HEADER_LENGTH];
-    sys::tty::receive_with(socket, &mut header, received).at(Op::Read, step)?;
-    finish(socket, header, step)
+    expect(step, |frame| sys::tty::receive_with(socket, frame, received))
 }
 
-/// The rest of a frame that must be `step`.
-fn finish(
-    socket: BorrowedFd<'_>,
-    header: [u8; HEADER_LENGTH],
+/// Has the frame of `step` received, whole and in one call, since its bytes are known.
+fn expect(
     step: &'static CStr,
+    receive: impl FnOnce(&mut [u8]) -> Result<(), Errno>,
 ) -> Result<(), Fault<'static>> {
-    let header = Header::decode(header).map_err(|_| Fault::check(Op::Frame, step))?;
-    let mut body = [0; 256];
-    let body = body.get_mut(..header.length as usize).ok_or(Fault::check(Op::Frame, step))?;
-    receive(socket, body).at(Op::Read, step)?;
-    let mut memory = [core::mem::MaybeUninit::uninit(); 256];
-    let arena = Arena::new(&mut memory);
-    match wire::read::<Sync<'_>>(body, &arena) {
-        Ok(sync) if header.kind == Kind::Sync && sync.step == step => Ok(()),
-        _ => Err(Fault::check(Op::Frame, step)),
-    }
+    let mut body = heapless::Vec::<u8, 48>::new();
+    Sync { step }.write(&mut body as &mut dyn Sink);
+    let header = Header { kind: Kind::Sync, length: body.len() as u32 }.encode();
+    let mut frame = [0; HEADER_LENGTH + 48];
+    let frame = frame.get_mut(..HEADER_LENGTH + body.len()).ok_or(Fault::check(Op::Frame, step))?;
+    receive(frame).at(Op::Read, step)?;
+    if frame.strip_prefix(&header) == Some(&body[..]) { Ok(()) } else { Err(Fault::check(Op::Frame, step)) }
 }
 
 /// Fills `buffer`; an end of file is ECONNRESET.
