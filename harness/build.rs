@@ -8,6 +8,7 @@ mod linker;
 #[path = "build/syscalls.rs"]
 mod syscalls_table;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -30,12 +31,32 @@ fn main() {
         origin = format!("INIT_BINARY={}", path.display());
     }
     order_functions(&manifest);
+    println!("cargo:rustc-env=SECCOMP_SOURCES={:016x}", sum(&manifest, &["src/seccomp", "build"]));
     fs::write(out.join("syscalls.rs"), syscalls_table::generate()).expect("OUT_DIR can be written to");
     // Which init it is decides what runs in every container, so the build says it each time.
     println!("cargo:rustc-env=INIT_ORIGIN={origin}");
     println!("cargo:warning=embedded init: {origin}");
     // For the tests that drive init without the harness.
     println!("cargo:rustc-env=INIT_IMAGE={}", out.join("init.bin").display());
+}
+
+/// A sum over the files of directories, to tell one build from another.
+fn sum(manifest: &Path, directories: &[&str]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default().hash(&mut hasher);
+    // The versions of what it is linked with.
+    fs::read(manifest.join("../Cargo.lock")).unwrap_or_default().hash(&mut hasher);
+    println!("cargo:rerun-if-changed={}", manifest.join("../Cargo.lock").display());
+    for directory in directories.iter().map(|directory| manifest.join(directory)) {
+        println!("cargo:rerun-if-changed={}", directory.display());
+        let entries = fs::read_dir(&directory).expect("a directory");
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        files.sort();
+        for file in files.iter().filter(|file| file.is_file()) {
+            fs::read(file).expect("a file").hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 /// What a start runs lies together in a binary that is to be fast.

@@ -84,7 +84,7 @@ fn is_unified(directory: &Path) -> bool {
 pub fn facts() -> Result<Facts> {
     let mapped = is_mapped();
     if magic(Path::new(MOUNT)) == CGROUP2_MAGIC {
-        return Ok(Facts { v1: None, mapped });
+        return Ok(Facts { mapped, ..Facts::default() });
     }
     let text = std::fs::read_to_string("/proc/self/cgroup").host("read", "/proc/self/cgroup")?;
     let lists = text.lines().filter_map(|line| line.split(':').nth(1)).filter(|list| !list.is_empty());
@@ -92,7 +92,7 @@ pub fn facts() -> Result<Facts> {
     let mut mounted: Vec<String> =
         names.filter(|name| magic(&Path::new(MOUNT).join(name)) == CGROUP_MAGIC).collect();
     mounted.sort_unstable();
-    Ok(Facts { v1: Some(mounted), mapped })
+    Ok(Facts { v1: Some(mounted), mapped, filter: None })
 }
 
 impl Made {

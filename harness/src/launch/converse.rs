@@ -141,7 +141,7 @@ impl Talk<'_, '_> {
     fn may_open_gate_ahead(&self) -> bool {
         let options = self.options;
         let hooks = self.plan.hooks.start_container.as_deref().unwrap_or_default();
-        let heard = self.plan.filter.as_ref().is_some_and(|filter| filter.listener.is_some());
+        let heard = self.plan.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
         options.starts_at_once
             && hooks.is_empty()
             && !heard

@@ -9,6 +9,7 @@ mod console;
 mod converse;
 pub mod exec;
 mod explain;
+pub mod filters;
 mod handshake;
 pub mod hooks;
 mod idmap;
@@ -45,8 +46,8 @@ use crate::cgroup::{self, Made};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Facts, Kind, Launch, Plan, Wishes};
 use crate::process::number;
-use crate::seccomp::Filter;
-use crate::spec::Hooks;
+use crate::seccomp::Ready;
+use crate::spec::{Hooks, Spec};
 use crate::state::{Directory, State, Status, Store};
 use crate::sys;
 
@@ -159,7 +160,9 @@ impl Drop for Rollback {
 pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Result<Container> {
     check_kernel()?;
     let spec = bundle.parse()?;
-    let facts = cgroup::facts()?;
+    let mut facts = cgroup::facts()?;
+    let origin = filter_origin(&spec);
+    facts.filter = origin.and_then(|origin| filters::find(root, origin));
     let arena = Bump::new();
     let mut plan = Plan::new(&arena, &spec, id, &facts, options.wishes)?;
     for warning in &plan.warnings {
@@ -207,9 +210,12 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         directory.store(&state, false)?;
         return rollback.finish(state, page, None, vec![page_file]);
     }
-    let filter = plan.filter.as_ref().map(Filter::section);
+    let filter = plan.filter.as_ref().map(Ready::section);
     if let Some(section) = &filter {
         directory.store_filter(section)?;
+        if let (Some(origin), Some(_)) = (origin, plan.filter.as_ref().and_then(Ready::to_keep)) {
+            let _compiled_anew_instead = filters::keep(&store, origin, section);
+        }
     }
     // An empty mount namespace shows no procfs, without which a user namespace gets none
     // (mount_too_revealing in fs/namespace.c).
@@ -222,6 +228,13 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     // A container that comes to nothing has ended as well (runtime.md, "Lifecycle").
     start_init(work, state, rollback, options)
         .inspect_err(|_| hooks::run_all("poststop", &poststop, &told, Status::Stopped.name()))
+}
+
+/// What the container's seccomp filter is made of.
+fn filter_origin<'o>(spec: &'o Spec<'_>) -> Option<filters::Origin<'o>> {
+    let profile = spec.linux.as_ref()?.seccomp.as_deref()?;
+    let no_new_privs = spec.process.as_ref().is_none_or(|process| process.no_new_privileges.unwrap_or(false));
+    Some(filters::Origin { profile, no_new_privs })
 }
 
 fn nothing() -> Error {
@@ -397,7 +410,7 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle, owner: u32) -> State {
         hooks: Some(plan.hooks.clone()).filter(Hooks::later),
         process: plan.lasting(),
         seccomp: plan.filter.is_some(),
-        listener: plan.filter.as_ref().and_then(|filter| filter.listener.clone()),
+        listener: plan.filter.as_ref().and_then(Ready::listener).cloned(),
         rdt: None,
     }
 }

@@ -276,7 +276,7 @@ impl List<'_> {
         }
         self.always(Phase::Seal, "pread64", "read identity and capabilities back");
         if let Some(filter) = &self.plan.filter {
-            let what = format!("{} instructions", filter.program.len());
+            let what = format!("{} instructions", filter.length());
             self.add(Phase::Exec, "seccomp", what, "/linux/seccomp");
         }
         let words: Vec<String> = process.args.iter().map(|word| lossy(word)).collect();

@@ -25,7 +25,7 @@ use init_core::config::{
 };
 
 use crate::error::{Error, Result};
-use crate::seccomp::{Arch, Filter};
+use crate::seccomp::{Arch, Filter, Ready};
 use crate::spec::{self, Hooks, Spec, Text};
 
 pub use cgroup::{
@@ -50,6 +50,8 @@ pub struct Facts {
     pub v1: Option<Vec<String>>,
     /// Whether root is an ordinary user outside of the runtime's own user namespace.
     pub mapped: bool,
+    /// The seccomp filter, if the same profile was compiled before.
+    pub filter: Option<Vec<u8>>,
 }
 
 /// A container, decided.
@@ -93,7 +95,7 @@ pub struct Plan<'a> {
     /// Memory policy of all its processes.
     pub memory_policy: MemoryPolicy,
     /// Seccomp filter.
-    pub filter: Option<Filter>,
+    pub filter: Option<Ready>,
     /// Hooks.
     pub hooks: Hooks,
     /// What is configured in the network namespace.
@@ -203,7 +205,7 @@ impl<'a> Plan<'a> {
             sysctl: sysctl::plan(arena, linux, &namespaces)?,
             personality: domains::personality(linux)?,
             memory_policy: domains::memory_policy(linux)?,
-            filter: filter(linux, process.as_ref(), &mut warnings)?,
+            filter: filter(linux, facts, process.as_ref(), &mut warnings)?,
             hooks: hooks::plan(spec)?,
             network: network::plan(spec, &namespaces)?,
             rdt: rdt::plan(linux, id)?,
@@ -300,15 +302,19 @@ impl<'a> Plan<'a> {
 /// The seccomp filter, proved to let the process be started.
 fn filter(
     linux: &crate::spec::Linux<'_>,
+    facts: &Facts,
     process: Option<&Planned<'_>>,
     warnings: &mut Vec<String>,
-) -> Result<Option<Filter>> {
+) -> Result<Option<Ready>> {
     const POINTER: &str = "/linux/seccomp";
     let Some(profile) = &linux.seccomp else { return Ok(None) };
+    if let Some(kept) = &facts.filter {
+        return Ok(Some(Ready::Kept(kept.clone())));
+    }
     let filter = Filter::new(profile, Arch::native(), POINTER)?;
     filter.preflight(process.is_none_or(|planned| planned.process.no_new_privs), POINTER)?;
     warnings.extend(filter.warnings.iter().map(|warning| format!("config.json: {warning}")));
-    Ok(Some(filter))
+    Ok(Some(Ready::Compiled(filter)))
 }
 
 /// A sink that grows.

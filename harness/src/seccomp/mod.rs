@@ -32,6 +32,8 @@ const FLAGS: [(&str, u32); 4] = [
     ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", SPEC_ALLOW),
     ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE),
 ];
+/// Bytes in front of a section's instructions.
+const HEADER: usize = 16;
 const SPEC_ALLOW: u32 = 4;
 const NEW_LISTENER: u32 = 8;
 const WAIT_KILLABLE: u32 = 32;
@@ -72,6 +74,49 @@ pub struct Listener {
     pub metadata: String,
 }
 
+/// A filter that init can be given.
+#[derive(Debug)]
+pub enum Ready {
+    /// Compiled now.
+    Compiled(Filter),
+    /// Compiled before, of the same profile: [`Filter::section`].
+    Kept(Vec<u8>),
+}
+
+impl Ready {
+    /// The bytes that init takes.
+    pub fn section(&self) -> Vec<u8> {
+        match self {
+            Self::Compiled(filter) => filter.section(),
+            Self::Kept(section) => section.clone(),
+        }
+    }
+
+    /// How many instructions it has.
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Compiled(filter) => filter.program.len(),
+            Self::Kept(section) => section.len().saturating_sub(HEADER) / size_of::<u64>(),
+        }
+    }
+
+    /// Who is notified, where somebody is.
+    pub fn listener(&self) -> Option<&Listener> {
+        match self {
+            Self::Compiled(filter) => filter.listener.as_ref(),
+            Self::Kept(_) => None,
+        }
+    }
+
+    /// A filter to keep: all that matters of it is what init takes.
+    pub fn to_keep(&self) -> Option<&Filter> {
+        match self {
+            Self::Compiled(filter) if filter.listener.is_none() && filter.warnings.is_empty() => Some(filter),
+            _ => None,
+        }
+    }
+}
+
 impl Filter {
     /// Compiles a profile for the architectures it names and `native`; `pointer` is its place.
     pub fn new(profile: &Seccomp<'_>, native: Arch, pointer: &str) -> Result<Self> {
@@ -87,16 +132,15 @@ impl Filter {
     /// The bytes that init takes: sixteen of header, then the instructions.
     pub fn section(&self) -> Vec<u8> {
         const VERSION: u16 = 1;
-        let mut bytes = Vec::with_capacity(16 + self.program.len() * 8);
+        let mut bytes = Vec::with_capacity(HEADER + self.program.len() * size_of::<u64>());
         bytes.extend_from_slice(b"BPFi");
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(self.program.len() as u16).to_le_bytes());
         bytes.extend_from_slice(&self.native.audit().to_le_bytes());
         bytes.extend_from_slice(&self.flags.to_le_bytes());
         for one in &self.program {
-            bytes.extend_from_slice(&one.code.to_le_bytes());
-            bytes.extend_from_slice(&[one.jt, one.jf]);
-            bytes.extend_from_slice(&one.k.to_le_bytes());
+            let ([code, more], [k, l, m, n]) = (one.code.to_le_bytes(), one.k.to_le_bytes());
+            bytes.extend_from_slice(&[code, more, one.jt, one.jf, k, l, m, n]);
         }
         bytes
     }

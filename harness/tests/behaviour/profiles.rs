@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         trial("profiles::86_too_many_instructions", Needs::Root, too_many),
         trial("profiles::87_calls_that_init_makes", Needs::Root, init),
         trial("profiles::published_list_is_enough", Needs::Root, published),
+        trial("profiles::compiled_once", Needs::Root, compiled_once),
     ]
 }
 
@@ -32,6 +33,32 @@ fn rule(extra: &Value) -> Value {
     let mut rule = json!({ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO" });
     rule.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] })
+}
+
+/// The filter that a container had is the next one's if nobody else could have changed it, and only with the
+/// same profile.
+fn compiled_once() {
+    let mut fixture = Fixture::script("busybox mkdir /dev/x 2>/dev/null || echo denied");
+    fixture.config["linux"]["seccomp"] = rule(&json!({ "names": ["mkdir", "mkdirat"] }));
+    let run = |fixture: &mut Fixture| fixture.run().stdout;
+    assert_eq!(run(&mut fixture), "denied\n");
+    let directory = fixture.root().join(".template.filters");
+    let kept: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = &kept[..] else { panic!("{kept:?}") };
+    // SECCOMP_RET_ERRNO | EPERM becomes SECCOMP_RET_ALLOW, as only root could do it.
+    let mut bytes = std::fs::read(file).unwrap();
+    let at = bytes.windows(4).rposition(|word| word == 0x0005_0001_u32.to_le_bytes()).unwrap();
+    bytes[at..at + 4].copy_from_slice(&0x7fff_0000_u32.to_le_bytes());
+    std::fs::write(file, &bytes).unwrap();
+    assert_eq!(run(&mut fixture), "");
+    let old = fixture.config["linux"]["seccomp"].clone();
+    fixture.config["linux"]["seccomp"]["syscalls"][0]["names"] = json!(["mkdirat", "mkdir"]);
+    assert_eq!(run(&mut fixture), "denied\n");
+    fixture.config["linux"]["seccomp"] = old;
+    std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    assert_eq!(run(&mut fixture), "denied\n");
+    assert_eq!(fixture.call(&["cleanup"]).code, Some(0));
+    assert!(!directory.exists());
 }
 
 fn architecture() {

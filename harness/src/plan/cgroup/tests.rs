@@ -3,7 +3,7 @@ use super::*;
 fn planned(json: &str, v2: bool) -> std::result::Result<Vec<String>, String> {
     let config = format!(r#"{{"resources":{json}}}"#);
     let linux: Linux<'_> = serde_json::from_str(&config).unwrap();
-    let facts = Facts { v1: (!v2).then(Vec::new), mapped: false };
+    let facts = Facts { v1: (!v2).then(Vec::new), ..Facts::default() };
     plan(&linux, "x", &facts)
         .map(|plan| plan.limits.iter().map(|limit| format!("{}={}", limit.file, limit.value)).collect())
         .map_err(|error| error.to_string())
