@@ -5,6 +5,7 @@ use std::fs;
 use libtest_mimic::Trial;
 use serde_json::json;
 
+use crate::support::lab::in_shell;
 use crate::support::{Fixture, Needs, config, proc_status, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -18,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("lifecycle::one_of_fifty_wins", Needs::Root, fifty),
         trial("lifecycle::pid_file", Needs::Root, pid_file),
         trial("lifecycle::damaged_state", Needs::Root, damaged_state),
+        trial("lifecycle::another_of_that_number", Needs::Root, another),
         trial("lifecycle::list", Needs::Root, list),
         trial("lifecycle::gate", Needs::Root, gate),
         trial("lifecycle::real_time_signals", Needs::Root, real_time),
@@ -206,6 +208,31 @@ fn damaged_state() {
     assert_eq!(fixture.status(), "created");
     fixture.call(&["delete", "-f", &fixture.id]).prints("");
     fixture.assert_gone();
+}
+
+/// A process that has the container's number and is another one is neither taken for it nor killed: on a
+/// disk, where state may outlive the boot, its start time tells, on a tmpfs its inode, since Linux 6.9.
+fn another() {
+    let fixture = Fixture::script("sleep 100");
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let numbers: Vec<u32> = release.split(['.', '-']).map_while(|part| part.parse().ok()).collect();
+    let pidfs = numbers >= vec![6, 9];
+    for (mount, kind) in
+        [("", "time"), ("mount -t tmpfs -o mode=700 t $R;", if pidfs { "inode" } else { "time" })]
+    {
+        let script = format!(
+            "R={root}; mkdir -p -m 700 $R; {mount} S=$R/$ID/state.json; status() {{ $H state $ID | grep -o '\"status\":.*\",'; }}; \
+             $H create $ID && $H start $ID && status; grep -o '\"birth\":{{\"[a-z]*\"' $S; cp $S $R/.kept; \
+             sed -i 's/\\(\"birth\":{{\"[a-z]*\":\\)/\\11/' $S; status; $H kill $ID; \
+             cp $R/.kept $S; rm $R/.kept; status; $H delete -f $ID; $H cleanup; ls -A $R",
+            root = fixture.root().display()
+        );
+        let ran = in_shell(&fixture, &["-m"], &script);
+        let running = "\"status\": \"running\",\n";
+        let expected = format!("{running}\"birth\":{{\"{kind}\"\n\"status\": \"stopped\",\n{running}");
+        let refused = format!("error: container not running: {:?}\n", fixture.id);
+        assert_eq!((ran.stdout, ran.stderr), (expected, refused), "{kind}");
+    }
 }
 
 fn list() {
