@@ -48,7 +48,7 @@ const PIDFS_MAGIC: i64 = 0x5049_4446;
 
 impl Birth {
     /// That of a process, for something that is kept until the next boot at most if it is `volatile`.
-    /// `None` for a process that has ended.
+    /// `None` if there is none any more.
     pub fn of(pidfd: impl AsFd, pid: i32, volatile: bool) -> Option<Self> {
         if volatile && rustix::fs::fstatfs(&pidfd).is_ok_and(|found| found.f_type == PIDFS_MAGIC) {
             return inode(pidfd).map(Self::Inode);

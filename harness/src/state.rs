@@ -21,6 +21,7 @@ use crate::launch::{notify, rdt};
 use crate::process::Birth;
 use crate::seccomp::Listener;
 use crate::spec::Hooks;
+use crate::sys::ProgramName;
 
 /// What is stored about a container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct State {
     /// What tells the process from others with its number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth: Option<Birth>,
+    /// The same as builds before `birth` had it.
+    #[serde(default, skip_serializing)]
+    pub start_time: Option<u64>,
     /// Absolute path of the bundle.
     pub bundle: String,
     /// Annotations of config.json.
@@ -128,7 +132,7 @@ const NEW: &str = "state.json.new";
 const PAGE: &str = "page";
 const FILTER: &str = "seccomp";
 const RESERVED: &str = "exec.fifo.taken";
-const PROGRAM: &str = "device-program";
+const PROGRAM: &str = "device-programs";
 
 /// Holds an id against `[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}`.
 pub fn check_id(id: &str) -> Result<&str> {
@@ -293,18 +297,29 @@ impl Directory {
         std::fs::File::from(file).write_all(section).host("write", place.display())
     }
 
-    /// Keeps the number of the container's device program on a cgroup that was there before, and stays.
-    pub fn store_program(&self, id: u32) -> Result<()> {
+    /// Keeps the names of the container's device programs on a cgroup that was there before, and stays.
+    pub fn store_programs(&self, programs: &[ProgramName]) -> Result<()> {
         let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let place = self.path.join(PROGRAM);
         let file = rustix::fs::openat(&self.handle, PROGRAM, flags, Mode::from_raw_mode(0o600))
             .host("create", place.display())?;
-        std::fs::File::from(file).write_all(id.to_string().as_bytes()).host("write", place.display())
+        let text: String = programs.iter().map(|name| format!("{} {}\n", name.id, name.load_time)).collect();
+        std::fs::File::from(file).write_all(text.as_bytes()).host("write", place.display())
     }
 
-    /// The number of that program, if there is one.
-    pub fn program(&self) -> Option<u32> {
-        std::fs::read_to_string(self.path.join(PROGRAM)).ok()?.parse().ok()
+    /// The names of those programs.
+    pub fn programs(&self) -> Result<Vec<ProgramName>> {
+        let place = self.path.join(PROGRAM);
+        let text = match std::fs::read_to_string(&place) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.host("read", place.display())?,
+        };
+        let name = |line: &str| {
+            let (id, load_time) = line.split_once(' ')?;
+            Some(ProgramName { id: id.parse().ok()?, load_time: load_time.parse().ok()? })
+        };
+        // A last line that is not whole was written before its program was attached.
+        Ok(text.lines().map_while(name).collect())
     }
 
     /// The container's seccomp filter, as init takes it.
@@ -364,8 +379,9 @@ impl Directory {
                 break;
             }
         }
-        let state: State = serde_json::from_slice(&text)
+        let mut state: State = serde_json::from_slice(&text)
             .map_err(|error| Error::file(&place, format!("damaged: {error}")))?;
+        state.birth = state.birth.or(state.start_time.map(Birth::Time));
         if state.pid < 0 || state.pid == 1 || state.pid != 0 && state.birth.is_none() {
             return Err(Error::file(&place, format!("damaged: pid {}", state.pid)));
         }
@@ -478,7 +494,12 @@ impl Directory {
         let mut entries = RawDir::new(&self.handle, buffer.spare_capacity_mut());
         let mut names = Vec::new();
         while let Some(entry) = entries.next() {
-            names.push(entry.host("read", self.path.display())?.file_name().to_owned());
+            match entry {
+                Ok(entry) => names.push(entry.file_name().to_owned()),
+                // Somebody else has removed it.
+                Err(Errno::NOENT) => break,
+                Err(errno) => return Err(errno).host("read", self.path.display()),
+            }
         }
         Ok(names)
     }

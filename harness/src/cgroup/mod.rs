@@ -286,6 +286,21 @@ fn open_directory(path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat(CWD.as_fd(), path, flags, Mode::empty()).host("open", path.display())
 }
 
+/// Whether there may be a process in or below cgroups of version 2.
+pub fn is_populated(directories: &[PathBuf]) -> Result<bool> {
+    for directory in directories.iter().filter(|directory| is_unified(directory)) {
+        let populated = match read_short(directory, "cgroup.events") {
+            // The root has no such file, and is never empty.
+            Err(Error::Host { errno: Errno::NOENT, .. }) => directory.exists(),
+            text => text?.contains("populated 1"),
+        };
+        if populated {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The cgroup of version 2 that a process is in.
 pub fn of_process(pid: i32) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}/cgroup");

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+
 use super::{devices, is_unified, read_short, v1, write_limit};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Limit, Rule};
 use crate::spec::Resources;
+use crate::state::Directory;
 use crate::sys;
 
 /// Writes limits. One that contradicts another old value, as memory and swap do, is tried again
@@ -70,32 +74,47 @@ pub fn check_memory(directories: &[PathBuf], limit: i64, pointer: &str) -> Resul
     Ok(())
 }
 
-/// Replaces the device policy: on a cgroup that was there before the container that of its own program `own`.
-/// The number of the new program.
-pub fn policy(directories: &[PathBuf], rules: &[Rule], own: Option<u32>) -> Result<Option<u32>> {
-    let mut new = None;
+/// Replaces the device policy, on a cgroup of the container's own all of it. On one that was there before,
+/// `kept`, it replaces the container's programs, whose names it keeps there.
+pub fn policy(directories: &[PathBuf], rules: &[Rule], kept: Option<&Directory>) -> Result<()> {
     for directory in directories {
         if is_unified(directory) {
-            let handle = super::open_directory(directory)?;
-            let old = match own {
-                Some(id) => sys::program(id).into_iter().collect(),
-                None => sys::device_programs(&handle).host("list", "device programs")?,
-            };
-            // Attached first: between the two both hold, which is stricter than either.
-            if let Some(program) = devices::compile(rules) {
-                let program = sys::load_device_program(&program).host("load", "device program")?;
-                sys::attach_device_program(&handle, &program).host("attach", "device program")?;
-                new = Some(sys::program_id(&program).host("look at", "device program")?);
-            }
-            for program in &old {
-                sys::detach_device_program(&handle, program).host("detach", "device program")?;
-            }
+            unified(&super::open_directory(directory)?, rules, kept)?;
         } else if directory.join("devices.list").exists() {
             v1::check(rules, "/devices")?;
             v1::devices(directory, rules)?;
         }
     }
-    Ok(new)
+    Ok(())
+}
+
+fn unified(cgroup: &OwnedFd, rules: &[Rule], kept: Option<&Directory>) -> Result<()> {
+    let mut names = kept.map(Directory::programs).transpose()?.unwrap_or_default();
+    let old = match kept {
+        None => sys::device_programs(cgroup),
+        Some(_) => names.iter().filter_map(|name| sys::named_program(*name).transpose()).collect(),
+    };
+    let old = old.host("list", "device programs")?;
+    // Attached first: between the two both hold, which is stricter than either.
+    if let Some(code) = devices::compile(rules) {
+        let program = sys::load_device_program(&code).host("load", "device program")?;
+        if let Some(directory) = kept {
+            names.push(sys::program_name(&program).host("look at", "device program")?);
+            directory.store_programs(&names)?;
+        }
+        sys::attach_device_program(cgroup, &program).host("attach", "device program")?;
+    }
+    for program in &old {
+        match sys::detach_device_program(cgroup, program) {
+            // Another update was first.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).host("detach", "device program"),
+        }
+    }
+    match (kept, names.last()) {
+        (Some(directory), Some(last)) => directory.store_programs(&[*last]),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -247,7 +247,8 @@ impl Talk<'_, '_> {
         let Some(code) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
         let program = if state.made.is_empty() {
             let own = sys::load_device_program(&code).host("load", "device program")?;
-            self.directory.store_program(sys::program_id(&own).host("look at", "device program")?)?;
+            let name = sys::program_name(&own).host("look at", "device program")?;
+            self.directory.store_programs(&[name])?;
             own
         } else {
             programs::device_program(self.template, &code)?

@@ -11,13 +11,15 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Context, Result};
-use crate::spec::{Seccomp, Text};
+use crate::seccomp::Filter;
+use crate::spec::{Seccomp, SeccompArg, SeccompRule, Text};
 use crate::state::Store;
 
 /// Directory below `--root`; no id begins with a dot.
 const DIRECTORY: &str = ".template.filters";
 
-/// Most filters that are kept: engines have few profiles, but somebody may have one for each container.
+/// Most filters that are kept, before all of them go: engines have few profiles, but somebody may have one for
+/// each container, and builds that are gone have left theirs.
 const MOST: usize = 64;
 
 /// Largest file that is looked at: the longest filter, and a profile that is no stranger than others.
@@ -37,34 +39,29 @@ pub struct Origin<'o> {
 }
 
 impl Origin<'_> {
-    /// Everything of it, in one way that tells it from every other.
+    /// Everything of it, in one way that tells it from every other. No field is left out, nor will be.
     fn write(&self, put: &mut dyn FnMut(&[u8])) {
-        let profile = self.profile;
+        let Seccomp {
+            default_action,
+            default_errno_ret,
+            architectures,
+            flags,
+            listener_path,
+            listener_metadata,
+            syscalls,
+        } = self.profile;
         put(BUILD.as_bytes());
         put(&[u8::from(self.no_new_privs)]);
-        for text in [&profile.default_action, &profile.listener_path, &profile.listener_metadata] {
+        for text in [default_action, listener_path, listener_metadata] {
             write_option(text.as_ref(), put, |text, put| write_text(text, put));
         }
-        write_option(profile.default_errno_ret, put, |errno, put| put(&errno.to_le_bytes()));
-        for list in [&profile.architectures, &profile.flags] {
+        write_option(*default_errno_ret, put, |errno, put| put(&errno.to_le_bytes()));
+        for list in [architectures, flags] {
             write_option(list.as_ref(), put, |list, put| write_texts(list, put));
         }
-        write_option(profile.syscalls.as_ref(), put, |rules, put| {
+        write_option(syscalls.as_ref(), put, |rules, put| {
             put(&rules.len().to_le_bytes());
-            for rule in rules {
-                write_texts(&rule.names, put);
-                write_text(&rule.action, put);
-                write_option(rule.errno_ret, put, |errno, put| put(&errno.to_le_bytes()));
-                write_option(rule.args.as_ref(), put, |args, put| {
-                    put(&args.len().to_le_bytes());
-                    for arg in args {
-                        put(&arg.index.to_le_bytes());
-                        put(&arg.value.to_le_bytes());
-                        write_option(arg.value_two, put, |value, put| put(&value.to_le_bytes()));
-                        write_text(&arg.op, put);
-                    }
-                });
-            }
+            rules.iter().for_each(|rule| write_rule(rule, put));
         });
     }
 
@@ -89,6 +86,22 @@ impl Origin<'_> {
         self.write(&mut |bytes| rest = rest.and_then(|rest| rest.strip_prefix(bytes)));
         rest
     }
+}
+
+fn write_rule(rule: &SeccompRule<'_>, put: &mut dyn FnMut(&[u8])) {
+    let SeccompRule { names, action, errno_ret, args } = rule;
+    write_texts(names, put);
+    write_text(action, put);
+    write_option(*errno_ret, put, |errno, put| put(&errno.to_le_bytes()));
+    write_option(args.as_ref(), put, |args, put| {
+        put(&args.len().to_le_bytes());
+        for SeccompArg { index, value, value_two, op } in args {
+            put(&index.to_le_bytes());
+            put(&value.to_le_bytes());
+            write_option(*value_two, put, |value, put| put(&value.to_le_bytes()));
+            write_text(op, put);
+        }
+    });
 }
 
 fn write_option<T>(value: Option<T>, put: &mut dyn FnMut(&[u8]), write: impl Fn(T, &mut dyn FnMut(&[u8]))) {
@@ -123,26 +136,32 @@ pub fn find(root: &Path, origin: Origin<'_>) -> Option<Vec<u8>> {
     }
     let mut text = Vec::with_capacity(size + 1);
     rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text)).ok()?;
-    origin.strip(&text).filter(|_| text.len() == size).map(<[u8]>::to_vec)
+    origin.strip(&text).filter(|section| Filter::is_section(section)).map(<[u8]>::to_vec)
 }
 
 /// Keeps a filter for the next container.
-pub fn keep(store: &Store, origin: Origin<'_>, section: &[u8]) -> rustix::io::Result<()> {
+pub fn keep(store: &Store, origin: Origin<'_>, section: &[u8]) -> std::io::Result<()> {
     let directory = store.path().join(DIRECTORY);
     match rustix::fs::mkdir(&directory, Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno),
+        Err(errno) => return Err(errno.into()),
     }
     let mut text = Vec::new();
     origin.write(&mut |bytes| text.extend_from_slice(bytes));
     text.extend_from_slice(section);
-    let count = std::fs::read_dir(&directory).map_or(MOST, Iterator::count);
-    if count >= MOST || text.len() > LARGEST {
+    if text.len() > LARGEST {
         return Ok(());
     }
+    let there: Vec<_> = std::fs::read_dir(&directory)?.flatten().collect();
+    if there.len() >= MOST {
+        for file in there {
+            std::fs::remove_file(file.path())?;
+        }
+    }
     // Whole or not at all: under a name of this process's own first.
-    let new = directory.join(std::process::id().to_string());
-    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let now = init_core::sys::clock(linux_raw_sys::general::CLOCK_REALTIME);
+    let new = directory.join(format!("{}-{now}", std::process::id()));
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600))?;
     let kept = match rustix::io::write(&file, &text) {
         Ok(count) if count == text.len() => rustix::fs::rename(&new, store.path().join(origin.name())),
@@ -152,7 +171,7 @@ pub fn keep(store: &Store, origin: Origin<'_>, section: &[u8]) -> rustix::io::Re
     if kept.is_err() {
         let _nothing_kept = rustix::fs::unlink(&new);
     }
-    kept
+    Ok(kept?)
 }
 
 /// Removes all of them.

@@ -146,8 +146,8 @@ impl Drop for Rollback {
             if let Some(file) = &self.pid_file {
                 let _may_be_gone = rustix::fs::unlink(file);
             }
-            if let (Some(cgroup), Some(id)) = (&self.cgroup.entry.unified, directory.program()) {
-                let _still_attached = programs::detach(cgroup, id);
+            if let (Some(cgroup), Ok(programs)) = (&self.cgroup.entry.unified, directory.programs()) {
+                let _still_attached = programs::detach(cgroup, &programs);
             }
             self.cgroup.undo();
             rdt::remove(&self.rdt);
@@ -391,6 +391,7 @@ fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle, owner: u32) -> State {
         pid: 0,
         creating: false,
         birth: None,
+        start_time: None,
         bundle: bundle.path.display().to_string(),
         annotations: plan
             .annotations

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use crate::error::{Context, Result};
-use crate::sys;
+use crate::sys::{self, ProgramName};
 
 /// Directory beside the template's file.
 pub const DIRECTORY: &str = "programs";
@@ -48,14 +48,17 @@ pub fn device_program(template: &Path, code: &[u8]) -> Result<OwnedFd> {
     Ok(program)
 }
 
-/// Detaches a container's program from a cgroup that stays, by its number.
-pub fn detach(cgroup: &OwnedFd, id: u32) -> Result<()> {
-    let detached = sys::program(id).and_then(|program| sys::detach_device_program(cgroup, program));
-    match detached {
-        // Replaced by `update`, or never attached.
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno).host("detach", "device program"),
+/// Detaches a container's programs from a cgroup that stays.
+pub fn detach(cgroup: &OwnedFd, programs: &[ProgramName]) -> Result<()> {
+    for name in programs {
+        let Some(program) = sys::named_program(*name).host("look at", "device program")? else { continue };
+        match sys::detach_device_program(cgroup, program) {
+            // Never attached.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).host("detach", "device program"),
+        }
     }
+    Ok(())
 }
 
 /// A program as a name: base64url of RFC 4648, which has no dots (bpffs reserves them).

@@ -14,7 +14,7 @@ use super::hooks::{self, World};
 use super::listener::Connection;
 use super::{Container, exec, handshake, notify};
 use crate::error::{Context, Error, Result};
-use crate::process::{PATIENCE, wait_gone};
+use crate::process::{NOW, PATIENCE, wait_gone};
 use crate::spec::Hook;
 use crate::state::{Directory, State, Status, pin};
 
@@ -191,7 +191,7 @@ fn pass(
             }
         }
     }
-    judge(page, state, &frame).and(served)
+    judge(page, state, process, &frame).and(served)
 }
 
 /// Waits for what is asked for or the end of the fifo; whether the process has ended.
@@ -203,11 +203,13 @@ fn wait(gate: &OwnedFd, events: PollFlags, process: &OwnedFd) -> Result<bool> {
 }
 
 /// What came through the fifo, and what the page says.
-fn judge(page: &Page, state: &State, frame: &[u8]) -> Result<()> {
+fn judge(page: &Page, state: &State, process: &OwnedFd, frame: &[u8]) -> Result<()> {
     let phase = page.phase();
     match frame.split_first() {
         // Without a filter init would have said in the fifo that it has failed.
         Some((b'0', [])) if phase == Some(Phase::Exec) => exec::executed(page),
+        // Another caller, who has let it through, has read what it said.
+        None if phase == Some(Phase::Exec) && !wait_gone(process, Some(NOW))? => exec::executed(page),
         Some((b'0', [])) | None => Err(Error::State(format!(
             "init of container {:?} ended in phase {} before its process was started",
             state.id,

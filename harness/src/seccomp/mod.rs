@@ -32,6 +32,8 @@ const FLAGS: [(&str, u32); 4] = [
     ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", SPEC_ALLOW),
     ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE),
 ];
+/// Version of a section.
+const VERSION: u16 = 1;
 /// Bytes in front of a section's instructions.
 const HEADER: usize = 16;
 const SPEC_ALLOW: u32 = 4;
@@ -131,7 +133,6 @@ impl Filter {
 
     /// The bytes that init takes: sixteen of header, then the instructions.
     pub fn section(&self) -> Vec<u8> {
-        const VERSION: u16 = 1;
         let mut bytes = Vec::with_capacity(HEADER + self.program.len() * size_of::<u64>());
         bytes.extend_from_slice(b"BPFi");
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -143,6 +144,16 @@ impl Filter {
             bytes.extend_from_slice(&[code, more, one.jt, one.jf, k, l, m, n]);
         }
         bytes
+    }
+
+    /// Whether bytes are a whole section, for this machine.
+    pub fn is_section(bytes: &[u8]) -> bool {
+        let Some((header, code)) = bytes.split_first_chunk::<HEADER>() else { return false };
+        let [b'B', b'P', b'F', b'i', v, w, low, high, audit @ .., _, _, _, _] = header else { return false };
+        let length = usize::from(u16::from_le_bytes([*low, *high])) * size_of::<u64>();
+        [*v, *w] == VERSION.to_le_bytes()
+            && *audit == Arch::native().audit().to_le_bytes()
+            && (length, length > 0) == (code.len(), true)
     }
 
     /// Fails if the filter would not let init become the process: behind it nobody could say so.

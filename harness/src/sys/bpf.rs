@@ -164,25 +164,54 @@ pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<OwnedFd>> {
     ids.iter().take(count).map(|id| program(*id)).collect()
 }
 
-/// The number of a program, for as long as there is one.
-pub fn program_id(program: impl AsFd) -> Result<u32> {
-    // `struct bpf_prog_info` begins with the type and the id; the kernel writes no more than it may.
-    let mut info = [0_u32; 2];
-    let attr = Info {
-        program: program.as_fd().as_raw_fd() as u32,
-        length: size_of_val(&info) as u32,
-        address: info.as_mut_ptr() as u64,
-    };
-    let args = [BPF_OBJ_GET_INFO_BY_FD, &raw const attr as usize, size_of_val(&attr), 0, 0];
-    // SAFETY: the kernel reads the attributes and writes `length` bytes of `info`, which is exclusively
-    // borrowed.
-    super::check(unsafe { syscall(raw::__NR_bpf, args) })?;
-    let [_, id] = info;
-    Ok(id)
+/// The start of `struct bpf_prog_info`.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    code_lengths: [u32; 2],
+    codes: [u64; 2],
+    load_time: u64,
 }
 
-/// The program of that number.
-pub fn program(id: u32) -> Result<OwnedFd> {
+/// Which program it is: its number, which another one may have after the next boot, and when it was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgramName {
+    /// Number.
+    pub id: u32,
+    /// In nanoseconds since the boot.
+    pub load_time: u64,
+}
+
+/// The name of a program.
+pub fn program_name(program: impl AsFd) -> Result<ProgramName> {
+    let mut info = ProgramInfo::default();
+    let mut attr = Info {
+        program: program.as_fd().as_raw_fd() as u32,
+        length: size_of_val(&info) as u32,
+        address: &raw mut info as u64,
+    };
+    let args = [BPF_OBJ_GET_INFO_BY_FD, &raw mut attr as usize, size_of_val(&attr), 0, 0];
+    // SAFETY: the kernel reads the attributes, writes their `length`, and that many bytes of `info`, which
+    // asks for no code; both are exclusively borrowed.
+    super::check(unsafe { syscall(raw::__NR_bpf, args) })?;
+    Ok(ProgramName { id: info.id, load_time: info.load_time })
+}
+
+/// The program of that name; `None` if it is gone.
+pub fn named_program(name: ProgramName) -> Result<Option<OwnedFd>> {
+    match program(name.id) {
+        Err(Errno::NOENT) => Ok(None),
+        found => {
+            let found = found?;
+            Ok((program_name(&found)? == name).then_some(found))
+        }
+    }
+}
+
+fn program(id: u32) -> Result<OwnedFd> {
     let attr = [id, 0, 0];
     let args = [BPF_PROG_GET_FD_BY_ID, attr.as_ptr() as usize, size_of_val(&attr), 0, 0];
     // SAFETY: the kernel reads the attributes, which outlive the call.

@@ -11,7 +11,7 @@ use rustix::io::Result;
 use rustix::process::Pid;
 
 /// Enough for raw system calls and one error frame.
-const STACK: usize = 16 * 1024;
+const STACK: usize = 32 * 1024;
 
 /// Aligned as the ABI wants it.
 #[repr(align(16))]

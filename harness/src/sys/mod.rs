@@ -21,8 +21,8 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, Result};
 
 pub use bpf::{
-    attach_device_program, detach_device_program, device_programs, lists_programs, load_device_program,
-    pin_program, pinned_program, program, program_id,
+    ProgramName, attach_device_program, detach_device_program, device_programs, lists_programs,
+    load_device_program, named_program, pin_program, pinned_program, program_name,
 };
 pub use clone::{Clone, spawn};
 pub use signals::{

@@ -67,14 +67,17 @@ pub fn remove(directory: &Directory, state: &State, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Takes the device policy off a cgroup that stays.
+/// Takes the device policy off a cgroup that stays, unless a process of the container may be left in it.
 fn forget_policy(directory: &Directory, state: &State) -> Result<()> {
     if !state.made.is_empty() {
         return Ok(());
     }
-    let Some(id) = directory.program() else { return Ok(()) };
+    let programs = directory.programs()?;
+    if programs.is_empty() || !state.pid_namespace && cgroup::is_populated(&state.cgroups)? {
+        return Ok(());
+    }
     match cgroup::Entry::open(&state.cgroups, "") {
         Err(Error::Host { errno: Errno::NOENT, .. }) => Ok(()),
-        entry => entry?.unified.map_or(Ok(()), |cgroup| programs::detach(&cgroup, id)),
+        entry => entry?.unified.map_or(Ok(()), |cgroup| programs::detach(&cgroup, &programs)),
     }
 }

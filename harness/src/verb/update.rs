@@ -67,11 +67,8 @@ fn change(directory: &Directory, state: &State, source: &str, text: &[u8]) -> Re
     update::complete(&state.cgroups, &mut resources);
     update::limits(&state.cgroups, &plan::plan_limits(&resources, v2, "")?)?;
     if let Some(rules) = &resources.devices {
-        let own = directory.program();
-        let new = update::policy(&state.cgroups, &plan::policy(rules, "/devices")?, own)?;
-        if let (Some(_), Some(new)) = (own, new) {
-            directory.store_program(new)?;
-        }
+        let kept = Some(directory).filter(|_| state.made.is_empty());
+        update::policy(&state.cgroups, &plan::policy(rules, "/devices")?, kept)?;
     }
     Ok(())
 }

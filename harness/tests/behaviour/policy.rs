@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::support::lab::{in_cgroup2, in_shell};
-use crate::support::{Fixture, Needs, trial};
+use crate::support::{Fixture, Needs, config, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -12,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
         trial("policy::shapes_on_v2", Needs::Cgroup2, shapes_2),
         trial("policy::verified_once", Needs::Cgroup2, verified_once),
         trial("policy::in_a_cgroup_that_stays", Needs::Cgroup2, stays),
+        trial("policy::of_whom_is_left", Needs::Cgroup2, left),
         trial("policy::update_on_v1", Needs::Cgroup1, update_1),
         trial("policy::update_on_v2", Needs::Cgroup2, update_2),
     ]
@@ -129,12 +130,27 @@ fn stays() {
     let many = "i=0; while [ $i -lt 65 ]; do $H create $ID && $H delete -f $ID; i=$((i+1)); done";
     let outside = "mknod node c 240 1; { : <node; } 2>&1 | sed 's/.*: //'";
     let script = format!(
-        "mkdir {cgroup}; $H run $ID; $H run $ID; {many}; $H run $ID; echo $$ >{cgroup}/cgroup.procs; {outside}; \
+        "mkdir {cgroup}; $H run $ID; $H run $ID; {many}; $H run $ID; \
+         $H create $ID; for i in 1 2; do echo '{ALLOW}' | $H update -r - $ID; done; $H delete -f $ID; \
+         echo $$ >{cgroup}/cgroup.procs; {outside}; \
          echo $$ >/sys/fs/cgroup/cgroup.procs; rmdir {cgroup}"
     );
     let ran = in_cgroup2(&fixture, &script);
     let expected = format!("{}No such device or address\n", line(["--"; 4]).repeat(3));
     assert_eq!((ran.stdout, ran.stderr), (expected, String::new()));
+}
+
+/// A process that has outlived the container's first one keeps its policy.
+fn left() {
+    let mut fixture = Fixture::script("sleep 100 >/dev/null 2>&1 &");
+    config::share(&mut fixture.config, "pid");
+    let cgroup = format!("/sys/fs/cgroup/left-{}", fixture.id);
+    fixture.config["linux"]["cgroupsPath"] = json!(format!("/left-{}", fixture.id));
+    let script = format!(
+        "mkdir {cgroup}; $H run $ID; mknod node c 240 1; (echo 0 >{cgroup}/cgroup.procs; : <node) 2>&1 | sed 's/.*: //'; \
+         echo 1 >{cgroup}/cgroup.kill; until rmdir {cgroup} 2>/dev/null; do :; done"
+    );
+    in_cgroup2(&fixture, &script).prints("Operation not permitted\n");
 }
 
 const ALLOW: &str =
