@@ -61,7 +61,9 @@ impl Origin<'_> {
         }
         write_option(syscalls.as_ref(), put, |rules, put| {
             put(&rules.len().to_le_bytes());
-            rules.iter().for_each(|rule| write_rule(rule, put));
+            for rule in rules {
+                write_rule(rule, put);
+            }
         });
     }
 

@@ -10,12 +10,8 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Result;
 use rustix::process::Pid;
 
-/// Enough for raw system calls and one error frame.
+/// Enough for raw system calls and one error frame. Aligned as the ABI wants it, to 16.
 const STACK: usize = 32 * 1024;
-
-/// Aligned as the ABI wants it.
-#[repr(align(16))]
-struct Stack([MaybeUninit<u8>; STACK]);
 
 /// How to clone.
 pub struct Clone<'c> {
@@ -37,7 +33,7 @@ pub fn spawn<T: Sync>(
     main: extern "C" fn(&'static T) -> !,
 ) -> Result<(Pid, OwnedFd)> {
     // Never freed: the child uses it until it executes init. A mapping would be one more to make and undo.
-    let stack = Box::leak(Box::new(Stack([MaybeUninit::uninit(); STACK])));
+    let stack = vec![MaybeUninit::<u128>::uninit(); STACK / size_of::<u128>()].leak();
     let mut pidfd: i32 = -1;
     let share = if how.share { raw::CLONE_VM } else { 0 };
     let mut flags = u64::from(share | raw::CLONE_PIDFD | how.namespaces);
@@ -50,7 +46,7 @@ pub fn spawn<T: Sync>(
         child_tid: 0,
         parent_tid: 0,
         exit_signal: u64::from(raw::SIGCHLD),
-        stack: stack.0.as_mut_ptr() as u64,
+        stack: stack.as_mut_ptr() as u64,
         stack_size: STACK as u64,
         tls: 0,
         set_tid: 0,

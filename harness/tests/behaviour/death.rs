@@ -83,8 +83,9 @@ fn harness_dies() {
     let fixture = Fixture::script("sleep 100");
     fixture.create();
     fixture.call(&["delete", "-f", &fixture.id]).prints("");
-    // Before it grants procRun: init must not go on alone, and delete must find everything.
-    let killed = injected(&fixture, "renameat:signal=KILL");
+    // Before it grants procRun, where it brings lo up: init must not go on alone, and delete must find
+    // everything.
+    let killed = injected(&fixture, "ioctl:signal=KILL:when=2");
     assert_ne!(killed.code, Some(0));
     std::thread::sleep(std::time::Duration::from_millis(200));
     fixture.verb("start").code.filter(|code| *code == 1).unwrap();
