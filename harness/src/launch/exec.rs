@@ -10,7 +10,7 @@ use init_core::sys::page::{PAGE_LENGTH, Page};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{PidfdFlags, Signal};
+use rustix::process::Signal;
 
 use super::listener::Connection;
 use super::settle::{self, reap};
@@ -19,7 +19,7 @@ use super::{child, console, handshake, labels, schedule};
 use crate::cgroup::{self, Entry};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Kind, Planned, Schedule};
-use crate::process::{is_mapped, number, wait_gone};
+use crate::process::{is_mapped, number, own, wait_gone};
 use crate::state::{Directory, State, Status, pin};
 
 /// What `exec` was asked for.
@@ -156,8 +156,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
     let entry = Entry::open(&state.cgroups, &options.cgroup)?;
     let way = Way { late: Some(Late::of_process(&container, state.namespaces)), ..Way::default() };
     let (page_file, page) = page()?;
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
-        .host("pidfd_open", "self")?;
+    let own = own().host("pidfd_open", "self")?;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let keyring = std::ffi::CString::new(format!("_ses.{}", state.id)).unwrap_or_default();

@@ -40,12 +40,12 @@ use init_core::sys::page::Page;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::cgroup::{self, Made};
 use crate::error::{Context, Error, Result};
 use crate::plan::{Facts, Kind, Launch, Plan, Wishes};
-use crate::process::number;
+use crate::process::{self, number};
 use crate::seccomp::Ready;
 use crate::spec::{Hooks, Spec};
 use crate::state::{Directory, State, Status, Store};
@@ -305,8 +305,7 @@ fn start_init(
         work;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
-        .host("pidfd_open", "self")?;
+    let own = process::own().host("pidfd_open", "self")?;
     let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
     let state_directory = directory.as_fd().as_raw_fd();
     let mut inherit = vec![theirs.as_raw_fd(), state_directory, page_file.as_raw_fd(), own.as_raw_fd()];
@@ -377,7 +376,7 @@ fn start_init(
         devices.take_back();
     }
     done.map_err(|error| blame::place(plan, error))?;
-    let open = [init.socket, own, page_file].into_iter().chain(begun);
+    let open = [init.socket, page_file].into_iter().chain(begun);
     let joined = joined.into_iter().map(|(file, _)| file);
     let open = open.chain(sources.release()).chain(way.release()).chain(joined).collect();
     let container = rollback.finish(state, page, master, open)?;

@@ -14,7 +14,6 @@ const BPF_OBJ_PIN: usize = 6;
 const BPF_OBJ_GET: usize = 7;
 const BPF_PROG_ATTACH: usize = 8;
 const BPF_PROG_DETACH: usize = 9;
-const BPF_PROG_GET_NEXT_ID: usize = 11;
 const BPF_PROG_GET_FD_BY_ID: usize = 13;
 const BPF_OBJ_GET_INFO_BY_FD: usize = 15;
 const BPF_PROG_QUERY: usize = 16;
@@ -70,16 +69,6 @@ pub fn load_device_program(code: &[u8]) -> Result<OwnedFd> {
     let program = tries.find(|done| *done != Err(Errno::AGAIN)).unwrap_or(Err(Errno::AGAIN))?;
     // SAFETY: the call returned a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(program as i32) })
-}
-
-/// Whether the kernel lists programs for the caller, which takes `CAP_SYS_ADMIN` in the initial user
-/// namespace. The cheapest question with that answer: another takes procfs, and 25 us.
-pub fn lists_programs() -> bool {
-    // `start_id`, `next_id` and `open_flags` of `union bpf_attr`.
-    let mut attr = [0_u32; 3];
-    let args = [BPF_PROG_GET_NEXT_ID, attr.as_mut_ptr() as usize, size_of_val(&attr), 0, 0];
-    // SAFETY: the kernel reads the attributes and writes `next_id`; they are exclusively borrowed.
-    matches!(super::check(unsafe { syscall(raw::__NR_bpf, args) }), Ok(_) | Err(Errno::NOENT))
 }
 
 /// The start of `union bpf_attr` for `BPF_OBJ_PIN` and `BPF_OBJ_GET`.

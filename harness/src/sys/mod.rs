@@ -17,12 +17,12 @@ use init_core::sys::arch::syscall;
 use init_core::sys::check;
 pub use init_core::sys::set_limit;
 use linux_raw_sys::general as raw;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
 
 pub use bpf::{
-    ProgramName, attach_device_program, detach_device_program, device_programs, lists_programs,
-    load_device_program, named_program, pin_program, pinned_program, program_name,
+    ProgramName, attach_device_program, detach_device_program, device_programs, load_device_program,
+    named_program, pin_program, pinned_program, program_name,
 };
 pub use clone::{Clone, spawn};
 pub use signals::{
@@ -90,6 +90,16 @@ pub fn namespace_kind(namespace: impl AsFd) -> Result<u32> {
     let args = [namespace.as_fd().as_raw_fd() as usize, NS_GET_NSTYPE, 0, 0, 0];
     // SAFETY: the request takes no argument.
     check(unsafe { syscall(raw::__NR_ioctl, args) }).map(|kind| kind as u32)
+}
+
+/// `PIDFD_GET_USER_NAMESPACE` of linux/pidfd.h, since Linux 6.11: the user namespace of a process.
+pub fn user_namespace(process: impl AsFd) -> Result<OwnedFd> {
+    const PIDFD_GET_USER_NAMESPACE: usize = 0xff09;
+    let args = [process.as_fd().as_raw_fd() as usize, PIDFD_GET_USER_NAMESPACE, 0, 0, 0];
+    // SAFETY: the request takes no argument.
+    let namespace = check(unsafe { syscall(raw::__NR_ioctl, args) })?;
+    // SAFETY: the call returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(namespace as i32) })
 }
 
 /// An argument vector or environment of execve(2): strings that are never freed, and the pointers
