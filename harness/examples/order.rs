@@ -39,7 +39,8 @@ const VERBS: [&str; 5] = ["create", "start", "delete", "exec", "run"];
 const ASSEMBLY: [&str; 5] =
     ["*crt1.o", "*:memcpy.lo", "*:memmove.lo", "*:memset.lo", "*:__set_thread_area.lo"];
 
-/// What is not run under a tracer, where everything that is waited for has happened already.
+/// What traced runs have left out and others run. For the first everything that it waits for has happened already
+/// under a tracer; why the second is left out is not known.
 const UNSEEN: [&str; 2] =
     ["_RNvNtNtCs*_7harness6launch5start4wait", "_RINvNtCs*_4core3ptr13drop_in_placeNtCs*_6lexopt5StateEBI_"];
 

@@ -35,13 +35,13 @@ pub fn own() -> rustix::io::Result<BorrowedFd<'static>> {
 
 /// Waits until the process of a pidfd has ended; `false` if that takes longer than `limit`.
 pub fn wait_gone(pidfd: impl AsFd, limit: Option<Timespec>) -> Result<bool> {
-    let mut poll = [PollFd::new(&pidfd, PollFlags::IN)];
-    loop {
-        match rustix::event::poll(&mut poll, limit.as_ref()) {
-            Err(Errno::INTR) => {}
-            done => return done.host("poll", "pidfd").map(|ready| ready > 0),
-        }
-    }
+    wait_readable(pidfd, limit).host("poll", "pidfd")
+}
+
+/// Waits until there is something to read, or the end; `false` if that takes longer than `limit`.
+pub fn wait_readable(file: impl AsFd, limit: Option<Timespec>) -> rustix::io::Result<bool> {
+    let mut poll = [PollFd::new(&file, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut poll, limit.as_ref())).map(|ready| ready > 0)
 }
 
 /// What tells a process from all others that have had its number before, or will have it.

@@ -281,58 +281,57 @@ impl Directory {
 
     fn write(&self, state: &State, name: &str) -> Result<()> {
         let text = serde_json::to_vec(state).map_err(|error| Error::file(&self.path, error.to_string()))?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        self.put(name, OFlags::EXCL, &text)
+    }
+
+    /// Writes a file that must be new (`EXCL`), or takes the place of an older one (`TRUNC`).
+    fn put(&self, name: &str, how: OFlags, text: &[u8]) -> Result<()> {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | how;
         let place = self.path.join(name);
         let file = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o600))
             .host("create", place.display())?;
-        std::fs::File::from(file).write_all(&text).host("write", place.display())
+        std::fs::File::from(file).write_all(text).host("write", place.display())
+    }
+
+    /// What is in a file, if there is one.
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let place = self.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = match rustix::fs::openat(&self.handle, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            file => file.host("open", place.display())?,
+        };
+        let mut text = Vec::new();
+        std::fs::File::from(file).read_to_end(&mut text).host("read", place.display())?;
+        Ok(Some(text))
     }
 
     /// Keeps the seccomp filter for `exec`: a bundle may change, a container's filter does not.
     pub fn store_filter(&self, section: &[u8]) -> Result<()> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let place = self.path.join(FILTER);
-        let file = rustix::fs::openat(&self.handle, FILTER, flags, Mode::from_raw_mode(0o600))
-            .host("create", place.display())?;
-        std::fs::File::from(file).write_all(section).host("write", place.display())
+        self.put(FILTER, OFlags::EXCL, section)
+    }
+
+    /// The container's seccomp filter, as init takes it.
+    pub fn filter(&self) -> Result<Option<Vec<u8>>> {
+        self.get(FILTER)
     }
 
     /// Keeps the names of the container's device programs on a cgroup that was there before, and stays.
     pub fn store_programs(&self, programs: &[ProgramName]) -> Result<()> {
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let place = self.path.join(PROGRAM);
-        let file = rustix::fs::openat(&self.handle, PROGRAM, flags, Mode::from_raw_mode(0o600))
-            .host("create", place.display())?;
         let text: String = programs.iter().map(|name| format!("{} {}\n", name.id, name.load_time)).collect();
-        std::fs::File::from(file).write_all(text.as_bytes()).host("write", place.display())
+        self.put(PROGRAM, OFlags::TRUNC, text.as_bytes())
     }
 
     /// The names of those programs.
     pub fn programs(&self) -> Result<Vec<ProgramName>> {
-        let place = self.path.join(PROGRAM);
-        let text = match std::fs::read_to_string(&place) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            text => text.host("read", place.display())?,
-        };
+        let text = String::from_utf8(self.get(PROGRAM)?.unwrap_or_default())
+            .map_err(|error| Error::file(self.path.join(PROGRAM), format!("damaged: {error}")))?;
         let name = |line: &str| {
             let (id, load_time) = line.split_once(' ')?;
             Some(ProgramName { id: id.parse().ok()?, load_time: load_time.parse().ok()? })
         };
         // A last line that is not whole was written before its program was attached.
         Ok(text.lines().map_while(name).collect())
-    }
-
-    /// The container's seccomp filter, as init takes it.
-    pub fn filter(&self) -> Result<Option<Vec<u8>>> {
-        let place = self.path.join(FILTER);
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = match rustix::fs::openat(&self.handle, FILTER, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            file => file.host("open", place.display())?,
-        };
-        let mut section = Vec::new();
-        std::fs::File::from(file).read_to_end(&mut section).host("read", place.display())?;
-        Ok(Some(section))
     }
 
     /// Path of the directory.
@@ -373,9 +372,10 @@ impl Directory {
             rustix::fs::openat(&self.handle, name, flags, Mode::empty()).host("open", place.display())?;
         let mut text = Vec::with_capacity(4096);
         // A file of ours: it has ended where a read comes back short.
-        while text.len() == text.capacity() || text.is_empty() {
+        loop {
             text.reserve(1);
-            if rustix::io::read(&file, spare_capacity(&mut text)).host("read", place.display())? == 0 {
+            let more = rustix::io::read(&file, spare_capacity(&mut text)).host("read", place.display())?;
+            if more == 0 || text.len() < text.capacity() {
                 break;
             }
         }

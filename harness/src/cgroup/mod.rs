@@ -21,6 +21,7 @@ use crate::process::{PATIENCE, is_mapped, wait_gone};
 
 pub use freeze::{freeze, is_frozen};
 pub use stats::{oom_kills, stats};
+pub use update::detach;
 
 /// Where cgroup file systems are mounted.
 pub const MOUNT: &str = "/sys/fs/cgroup";

@@ -10,7 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::plan::{Limit, Rule};
 use crate::spec::Resources;
 use crate::state::Directory;
-use crate::sys;
+use crate::sys::{self, ProgramName};
 
 /// Writes limits. One that contradicts another old value, as memory and swap do, is tried again
 /// behind the others.
@@ -91,10 +91,9 @@ pub fn policy(directories: &[PathBuf], rules: &[Rule], kept: Option<&Directory>)
 fn unified(cgroup: &OwnedFd, rules: &[Rule], kept: Option<&Directory>) -> Result<()> {
     let mut names = kept.map(Directory::programs).transpose()?.unwrap_or_default();
     let old = match kept {
-        None => sys::device_programs(cgroup),
-        Some(_) => names.iter().filter_map(|name| sys::named_program(*name).transpose()).collect(),
+        None => sys::device_programs(cgroup).host("list", "device programs")?,
+        Some(_) => named(&names)?,
     };
-    let old = old.host("list", "device programs")?;
     // Attached first: between the two both hold, which is stricter than either.
     if let Some(code) = devices::compile(rules) {
         let program = sys::load_device_program(&code).host("load", "device program")?;
@@ -104,17 +103,33 @@ fn unified(cgroup: &OwnedFd, rules: &[Rule], kept: Option<&Directory>) -> Result
         }
         sys::attach_device_program(cgroup, &program).host("attach", "device program")?;
     }
-    for program in &old {
-        match sys::detach_device_program(cgroup, program) {
-            // Another update was first.
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno).host("detach", "device program"),
-        }
-    }
+    detach_all(cgroup, &old)?;
     match (kept, names.last()) {
         (Some(directory), Some(last)) => directory.store_programs(&[*last]),
         _ => Ok(()),
     }
+}
+
+/// Detaches a container's device programs from a cgroup that stays.
+pub fn detach(cgroup: &OwnedFd, programs: &[ProgramName]) -> Result<()> {
+    detach_all(cgroup, &named(programs)?)
+}
+
+/// The programs of those names that there still are.
+fn named(names: &[ProgramName]) -> Result<Vec<OwnedFd>> {
+    let found = names.iter().filter_map(|name| sys::named_program(*name).transpose());
+    found.collect::<rustix::io::Result<_>>().host("look at", "device program")
+}
+
+fn detach_all(cgroup: &OwnedFd, programs: &[OwnedFd]) -> Result<()> {
+    for program in programs {
+        match sys::detach_device_program(cgroup, program) {
+            // Never attached, or another command was first.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).host("detach", "device program"),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         process: order.process,
         ..InitConfig::default()
     };
-    let sections = handshake::Sections { filter: order.filter.clone(), netlink: Vec::new() };
+    let sections = handshake::Sections { filter: order.filter.as_deref(), netlink: Vec::new() };
     let spare = rustix::io::fcntl_dupfd_cloexec(&page_file, 0).host("dup", "page")?;
     let opening = handshake::opening(&config, &sections, spare.as_raw_fd())?;
     let mut inherit = vec![theirs.as_raw_fd(), page_file.as_raw_fd(), own.as_raw_fd(), container.as_raw_fd()];

@@ -6,13 +6,15 @@
 //! is kept there is root, and could change any other state of `--root` as well.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::settle;
 use crate::error::{Context, Result};
 use crate::seccomp::Filter;
-use crate::spec::{Seccomp, SeccompArg, SeccompRule, Text};
+use crate::spec::{Seccomp, SeccompArg, SeccompRule, Spec, Text};
 use crate::state::Store;
 
 /// Directory below `--root`; no id begins with a dot.
@@ -32,13 +34,19 @@ const BUILD: &str = env!("SECCOMP_SOURCES");
 /// depends what it must allow.
 #[derive(Clone, Copy)]
 pub struct Origin<'o> {
-    /// `linux.seccomp`.
-    pub profile: &'o Seccomp<'o>,
-    /// `process.noNewPrivileges`.
-    pub no_new_privs: bool,
+    profile: &'o Seccomp<'o>,
+    no_new_privs: bool,
 }
 
-impl Origin<'_> {
+impl<'o> Origin<'o> {
+    /// What the filter of a container is made of, if it has one.
+    pub fn of(spec: &'o Spec<'_>) -> Option<Self> {
+        let profile = spec.linux.as_ref()?.seccomp.as_deref()?;
+        let process = spec.process.as_ref();
+        let no_new_privs = process.is_none_or(|process| process.no_new_privileges.unwrap_or(false));
+        Some(Self { profile, no_new_privs })
+    }
+
     /// Everything of it, in one way that tells it from every other. No field is left out, nor will be.
     fn write(&self, put: &mut dyn FnMut(&[u8])) {
         let Seccomp {
@@ -127,7 +135,7 @@ fn write_texts(list: &[Text<'_>], put: &mut dyn FnMut(&[u8])) {
 
 /// The filter of a profile as init takes it, if it was compiled before; anything that is wrong with it is as
 /// good as none.
-pub fn find(root: &Path, origin: Origin<'_>) -> Option<Vec<u8>> {
+pub fn find(root: &Path, origin: Origin<'_>) -> Option<Rc<[u8]>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::open(root.join(origin.name()), flags, Mode::empty()).ok()?;
     let found = rustix::fs::fstat(&file).ok()?;
@@ -138,15 +146,15 @@ pub fn find(root: &Path, origin: Origin<'_>) -> Option<Vec<u8>> {
     }
     let mut text = Vec::with_capacity(size + 1);
     rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text)).ok()?;
-    origin.strip(&text).filter(|section| Filter::is_section(section)).map(<[u8]>::to_vec)
+    origin.strip(&text).filter(|section| Filter::is_section(section)).map(Rc::from)
 }
 
 /// Keeps a filter for the next container.
-pub fn keep(store: &Store, origin: Origin<'_>, section: &[u8]) -> std::io::Result<()> {
+pub fn keep(store: &Store, origin: Origin<'_>, section: &[u8]) -> Result<()> {
     let directory = store.path().join(DIRECTORY);
     match rustix::fs::mkdir(&directory, Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno.into()),
+        Err(errno) => return Err(errno).host("mkdir", directory.display()),
     }
     let mut text = Vec::new();
     origin.write(&mut |bytes| text.extend_from_slice(bytes));
@@ -154,26 +162,16 @@ pub fn keep(store: &Store, origin: Origin<'_>, section: &[u8]) -> std::io::Resul
     if text.len() > LARGEST {
         return Ok(());
     }
-    let there: Vec<_> = std::fs::read_dir(&directory)?.flatten().collect();
+    let entries = std::fs::read_dir(&directory).host("read", directory.display())?;
+    let there: Vec<_> = entries.flatten().collect();
     if there.len() >= MOST {
         for file in there {
-            std::fs::remove_file(file.path())?;
+            std::fs::remove_file(file.path()).host("remove", directory.display())?;
         }
     }
-    // Whole or not at all: under a name of this process's own first.
     let now = init_core::sys::clock(linux_raw_sys::general::CLOCK_REALTIME);
     let new = directory.join(format!("{}-{now}", std::process::id()));
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600))?;
-    let kept = match rustix::io::write(&file, &text) {
-        Ok(count) if count == text.len() => rustix::fs::rename(&new, store.path().join(origin.name())),
-        Ok(_) => Err(Errno::NOSPC),
-        Err(errno) => Err(errno),
-    };
-    if kept.is_err() {
-        let _nothing_kept = rustix::fs::unlink(&new);
-    }
-    Ok(kept?)
+    settle::replace(&store.path().join(origin.name()), &new, 0o600, &text)
 }
 
 /// Removes all of them.

@@ -13,7 +13,7 @@ use init_core::sys::page::Page;
 use init_core::wire::{
     self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value,
 };
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::Timespec;
 use rustix::fd::{AsFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -22,6 +22,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 use super::{console, image};
 use crate::error::{Context, Error, Failure, Result, lossy};
 use crate::plan::WireBuffer;
+use crate::process::{NOW, wait_readable};
 
 /// What goes to the child before it is init: a descriptor for its spare number, and the image.
 pub const CONFIG: &[u8; 1] = b"c";
@@ -45,9 +46,9 @@ fn frame(kind: Kind, body: &impl Value) -> Vec<u8> {
 
 /// What follows the configuration, raw.
 #[derive(Default)]
-pub struct Sections {
+pub struct Sections<'s> {
     /// The seccomp filter.
-    pub filter: Option<Vec<u8>>,
+    pub filter: Option<&'s [u8]>,
     /// Netlink requests.
     pub netlink: Vec<u8>,
 }
@@ -60,10 +61,10 @@ pub struct Opening {
 }
 
 /// Encodes the configuration and what follows it. Init has a configuration of its own as `spare`.
-pub fn opening(config: &InitConfig<'_>, sections: &Sections, spare: RawFd) -> Result<Opening> {
+pub fn opening(config: &InitConfig<'_>, sections: &Sections<'_>, spare: RawFd) -> Result<Opening> {
     let mut opening = encode(config, spare)?;
     for (kind, body) in
-        [(Kind::Filter, sections.filter.as_deref().unwrap_or_default()), (Kind::Netlink, &sections.netlink)]
+        [(Kind::Filter, sections.filter.unwrap_or_default()), (Kind::Netlink, &sections.netlink)]
     {
         if body.len() > if kind == Kind::Filter { MAX_FILTER } else { MAX_MESSAGE } {
             return Err(Error::State(format!("{} bytes of {kind:?} are too many for init", body.len())));
@@ -204,14 +205,11 @@ impl Default for Mail {
 /// recvmsg(2) is woken by that as well, and init pays for it.
 fn wait(socket: &OwnedFd, page: &Page) -> Result<()> {
     let limit = Timespec { tv_sec: DEADLINE.as_secs() as i64, tv_nsec: 0 };
-    let mut poll = [PollFd::new(socket, PollFlags::IN)];
-    match rustix::io::retry_on_intr(|| rustix::event::poll(&mut poll, Some(&limit))) {
-        Ok(0) => {
-            let phase = page.phase().map_or("no phase", Phase::name);
-            Err(Error::State(format!("init is silent for {} s, in {phase}", DEADLINE.as_secs())))
-        }
-        done => done.host("poll", "init socket").map(drop),
+    if wait_readable(socket, Some(limit)).host("poll", "init socket")? {
+        return Ok(());
     }
+    let phase = page.phase().map_or("no phase", Phase::name);
+    Err(Error::State(format!("init is silent for {} s, in {phase}", DEADLINE.as_secs())))
 }
 
 /// recvmsg(2) with room for one descriptor.
@@ -298,8 +296,7 @@ impl Init<'_> {
     }
 
     fn is_readable(&self) -> bool {
-        let mut poll = [PollFd::new(&self.socket, PollFlags::IN)];
-        self.mail.filled > 0 || matches!(rustix::event::poll(&mut poll, Some(&crate::process::NOW)), Ok(1..))
+        self.mail.filled > 0 || wait_readable(&self.socket, Some(NOW)) == Ok(true)
     }
 
     /// Waits for any step of init.

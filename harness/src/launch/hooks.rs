@@ -117,8 +117,7 @@ fn command(hook: &Hook, state: &State, status: &str, output: OwnedFd, world: Wor
             Some((pidfd.as_raw_fd(), u64::from(kinds & !(Kind::Pid.flag() | Kind::Time.flag()))))
         }
     };
-    let harness = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
-        .host("pidfd_open", "self")?;
+    let harness = crate::process::own().host("pidfd_open", "self")?;
     let enter = move || {
         // Whoever forwards signals has blocked them.
         sys::unblock_signals()?;

@@ -21,7 +21,7 @@ mod namespaces;
 mod network;
 mod nodes;
 pub mod notify;
-pub mod programs;
+mod programs;
 pub mod rdt;
 mod schedule;
 mod settle;
@@ -31,6 +31,7 @@ mod targets;
 pub mod template;
 mod way;
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ use crate::error::{Context, Error, Result};
 use crate::plan::{Facts, Kind, Launch, Plan, Wishes};
 use crate::process::{self, number};
 use crate::seccomp::Ready;
-use crate::spec::{Hooks, Spec};
+use crate::spec::Hooks;
 use crate::state::{Directory, State, Status, Store};
 use crate::sys;
 
@@ -147,7 +148,7 @@ impl Drop for Rollback {
                 let _may_be_gone = rustix::fs::unlink(file);
             }
             if let (Some(cgroup), Ok(programs)) = (&self.cgroup.entry.unified, directory.programs()) {
-                let _still_attached = programs::detach(cgroup, &programs);
+                let _still_attached = cgroup::detach(cgroup, &programs);
             }
             self.cgroup.undo();
             rdt::remove(&self.rdt);
@@ -161,7 +162,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     check_kernel()?;
     let spec = bundle.parse()?;
     let mut facts = cgroup::facts()?;
-    let origin = filter_origin(&spec);
+    let origin = filters::Origin::of(&spec);
     facts.filter = origin.and_then(|origin| filters::find(root, origin));
     let arena = Bump::new();
     let mut plan = Plan::new(&arena, &spec, id, &facts, options.wishes)?;
@@ -213,7 +214,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     let filter = plan.filter.as_ref().map(Ready::section);
     if let Some(section) = &filter {
         directory.store_filter(section)?;
-        if let (Some(origin), Some(_)) = (origin, plan.filter.as_ref().and_then(Ready::to_keep)) {
+        if let Some(origin) = origin.filter(|_| plan.filter.as_ref().is_some_and(Ready::is_to_be_kept)) {
             let _compiled_anew_instead = filters::keep(&store, origin, section);
         }
     }
@@ -228,13 +229,6 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     // A container that comes to nothing has ended as well (runtime.md, "Lifecycle").
     start_init(work, state, rollback, options)
         .inspect_err(|_| hooks::run_all("poststop", &poststop, &told, Status::Stopped.name()))
-}
-
-/// What the container's seccomp filter is made of.
-fn filter_origin<'o>(spec: &'o Spec<'_>) -> Option<filters::Origin<'o>> {
-    let profile = spec.linux.as_ref()?.seccomp.as_deref()?;
-    let no_new_privs = spec.process.as_ref().is_none_or(|process| process.no_new_privileges.unwrap_or(false));
-    Some(filters::Origin { profile, no_new_privs })
 }
 
 fn nothing() -> Error {
@@ -283,7 +277,7 @@ fn make_cgroup(
 /// What a container is made from.
 struct Work<'w> {
     plan: &'w Plan<'w>,
-    filter: Option<Vec<u8>>,
+    filter: Option<Cow<'w, [u8]>>,
     sources: sources::Sources<'w>,
     joined: Vec<(OwnedFd, Kind)>,
     way: Way,
@@ -348,7 +342,8 @@ fn start_init(
         namespaces: way.namespaces(),
         mounts: &sources.mounts,
     });
-    let sections = handshake::Sections { filter, netlink: plan.network.requests(&devices.addresses) };
+    let sections =
+        handshake::Sections { filter: filter.as_deref(), netlink: plan.network.requests(&devices.addresses) };
     let opening = handshake::opening(&config, &sections, sources.handle.as_raw_fd())?;
     directory.make_gate()?;
     let begun = init.begin(opening)?;

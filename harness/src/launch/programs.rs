@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use crate::error::{Context, Result};
-use crate::sys::{self, ProgramName};
+use crate::sys;
 
 /// Directory beside the template's file.
 pub const DIRECTORY: &str = "programs";
@@ -46,19 +46,6 @@ pub fn device_program(template: &Path, code: &[u8]) -> Result<OwnedFd> {
         let _may_fail = sys::pin_program(&program, &path);
     }
     Ok(program)
-}
-
-/// Detaches a container's programs from a cgroup that stays.
-pub fn detach(cgroup: &OwnedFd, programs: &[ProgramName]) -> Result<()> {
-    for name in programs {
-        let Some(program) = sys::named_program(*name).host("look at", "device program")? else { continue };
-        match sys::detach_device_program(cgroup, program) {
-            // Never attached.
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno).host("detach", "device program"),
-        }
-    }
-    Ok(())
 }
 
 /// A program as a name: base64url of RFC 4648, which has no dots (bpffs reserves them).

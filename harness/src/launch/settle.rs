@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use init_core::config::{Process, Rlimit};
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
 use super::handshake::Init;
@@ -93,18 +94,23 @@ fn raised(limits: &[Rlimit]) -> Result<Vec<(usize, &Rlimit, u64)>> {
     Ok(raised)
 }
 
-/// Writes a bare number, as conmon reads it: a new file, then renamed, so that a link or a fifo of
-/// that name is replaced, not followed.
+/// Writes a bare number, as conmon reads it.
 fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
-    use rustix::fs::{CWD, Mode, OFlags};
-    let mut name = path.as_os_str().to_os_string();
-    name.push(format!(".{pid}"));
-    let new = PathBuf::from(name);
+    let mut new = path.as_os_str().to_os_string();
+    new.push(format!(".{pid}"));
+    replace(path, Path::new(&new), 0o644, pid.to_string().as_bytes())
+}
+
+/// Writes a file whole or not at all: as `new`, which must not exist, then renamed, so that a link or a fifo
+/// of that name is replaced, not followed.
+pub fn replace(path: &Path, new: &Path, mode: u32, text: &[u8]) -> Result<()> {
+    use rustix::fs::{Mode, OFlags};
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o644)).host("create", new.display())?;
-    let written = rustix::io::write(&file, pid.to_string().as_bytes())
-        .and_then(|_| rustix::fs::renameat(CWD, &new, CWD, path));
+    let file = rustix::fs::open(new, flags, Mode::from_raw_mode(mode)).host("create", new.display())?;
+    let written = rustix::io::write(&file, text).and_then(|count| {
+        if count == text.len() { rustix::fs::rename(new, path) } else { Err(Errno::NOSPC) }
+    });
     written.host("write", path.display()).inspect_err(|_| {
-        let _nothing_left = rustix::fs::unlink(&new);
+        let _nothing_left = rustix::fs::unlink(new);
     })
 }

@@ -18,6 +18,7 @@ mod sysctl;
 
 use std::ffi::CStr;
 use std::fmt;
+use std::rc::Rc;
 
 use bumpalo::Bump;
 use init_core::config::{
@@ -51,7 +52,7 @@ pub struct Facts {
     /// Whether root is an ordinary user outside of the runtime's own user namespace.
     pub mapped: bool,
     /// The seccomp filter, if the same profile was compiled before.
-    pub filter: Option<Vec<u8>>,
+    pub filter: Option<Rc<[u8]>>,
 }
 
 /// A container, decided.
@@ -309,7 +310,7 @@ fn filter(
     const POINTER: &str = "/linux/seccomp";
     let Some(profile) = &linux.seccomp else { return Ok(None) };
     if let Some(kept) = &facts.filter {
-        return Ok(Some(Ready::Kept(kept.clone())));
+        return Ok(Some(Ready::Kept(Rc::clone(kept))));
     }
     let filter = Filter::new(profile, Arch::native(), POINTER)?;
     filter.preflight(process.is_none_or(|planned| planned.process.no_new_privs), POINTER)?;

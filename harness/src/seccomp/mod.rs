@@ -17,6 +17,9 @@ pub mod text;
 pub use arch::Arch;
 pub use code::Instruction;
 
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use machine::Call;
 use rules::Rules;
 use serde::{Deserialize, Serialize};
@@ -82,24 +85,21 @@ pub enum Ready {
     /// Compiled now.
     Compiled(Filter),
     /// Compiled before, of the same profile: [`Filter::section`].
-    Kept(Vec<u8>),
+    Kept(Rc<[u8]>),
 }
 
 impl Ready {
     /// The bytes that init takes.
-    pub fn section(&self) -> Vec<u8> {
+    pub fn section(&self) -> Cow<'_, [u8]> {
         match self {
-            Self::Compiled(filter) => filter.section(),
-            Self::Kept(section) => section.clone(),
+            Self::Compiled(filter) => filter.section().into(),
+            Self::Kept(section) => (**section).into(),
         }
     }
 
     /// How many instructions it has.
     pub fn length(&self) -> usize {
-        match self {
-            Self::Compiled(filter) => filter.program.len(),
-            Self::Kept(section) => section.len().saturating_sub(HEADER) / size_of::<u64>(),
-        }
+        self.section().len().saturating_sub(HEADER) / size_of::<u64>()
     }
 
     /// Who is notified, where somebody is.
@@ -110,12 +110,9 @@ impl Ready {
         }
     }
 
-    /// A filter to keep: all that matters of it is what init takes.
-    pub fn to_keep(&self) -> Option<&Filter> {
-        match self {
-            Self::Compiled(filter) if filter.listener.is_none() && filter.warnings.is_empty() => Some(filter),
-            _ => None,
-        }
+    /// Whether it is new, and what init takes is all that matters of it.
+    pub fn is_to_be_kept(&self) -> bool {
+        matches!(self, Self::Compiled(filter) if filter.listener.is_none() && filter.warnings.is_empty())
     }
 }
 

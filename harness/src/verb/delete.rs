@@ -6,7 +6,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use crate::cgroup;
 use crate::cli::{Args, Global};
 use crate::error::{Context, Error, Result};
-use crate::launch::{hooks, programs, rdt};
+use crate::launch::{hooks, rdt};
 use crate::process::{PATIENCE, wait_gone};
 use crate::state::{self, Directory, State, Status, pin};
 
@@ -78,6 +78,6 @@ fn forget_policy(directory: &Directory, state: &State) -> Result<()> {
     }
     match cgroup::Entry::open(&state.cgroups, "") {
         Err(Error::Host { errno: Errno::NOENT, .. }) => Ok(()),
-        entry => entry?.unified.map_or(Ok(()), |cgroup| programs::detach(&cgroup, &programs)),
+        entry => entry?.unified.map_or(Ok(()), |cgroup| cgroup::detach(&cgroup, &programs)),
     }
 }

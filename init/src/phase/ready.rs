@@ -10,10 +10,13 @@ use crate::failure::{At, Fault, Op, Phase};
 use crate::sys;
 use crate::sys::arena::Arena;
 use crate::sys::tty::Received;
-use crate::wire::{HEADER_LENGTH, Header, Kind, Sink, Value};
+use crate::wire::{HEADER_LENGTH, Header, Kind, Value};
 
 /// Longest frame that init sends: a path of 1,024 bytes, each escaped to six.
 type Frame = heapless::Vec<u8, 6400>;
+
+/// Longest frame with a step for init.
+const LONGEST_STEP: usize = HEADER_LENGTH + 48;
 
 /// Sends `step` in a Sync frame.
 pub fn send(socket: BorrowedFd<'_>, step: &'static CStr) -> Result<(), Fault<'static>> {
@@ -46,13 +49,12 @@ fn expect(
     step: &'static CStr,
     receive: impl FnOnce(&mut [u8]) -> Result<(), Errno>,
 ) -> Result<(), Fault<'static>> {
-    let mut body = heapless::Vec::<u8, 48>::new();
-    Sync { step }.write(&mut body as &mut dyn Sink);
-    let header = Header { kind: Kind::Sync, length: body.len() as u32 }.encode();
-    let mut frame = [0; HEADER_LENGTH + 48];
-    let frame = frame.get_mut(..HEADER_LENGTH + body.len()).ok_or(Fault::check(Op::Frame, step))?;
+    let mut expected = heapless::Vec::<u8, LONGEST_STEP>::new();
+    encode(&mut expected, Kind::Sync, &Sync { step });
+    let mut frame = [0; LONGEST_STEP];
+    let frame = frame.get_mut(..expected.len()).ok_or(Fault::check(Op::Frame, step))?;
     receive(frame).at(Op::Read, step)?;
-    if frame.strip_prefix(&header) == Some(&body[..]) { Ok(()) } else { Err(Fault::check(Op::Frame, step)) }
+    if *frame == expected[..] { Ok(()) } else { Err(Fault::check(Op::Frame, step)) }
 }
 
 /// Fills `buffer`; an end of file is ECONNRESET.
@@ -102,7 +104,7 @@ fn put(to: BorrowedFd<'_>, kind: Kind, body: &impl Value) -> Result<(), Errno> {
     Ok(())
 }
 
-fn encode(frame: &mut Frame, kind: Kind, body: &impl Value) {
+fn encode<const N: usize>(frame: &mut heapless::Vec<u8, N>, kind: Kind, body: &impl Value) {
     let _fits = frame.extend_from_slice(&[0; HEADER_LENGTH]);
     body.write(frame);
     let length = (frame.len() - HEADER_LENGTH) as u32;
