@@ -197,6 +197,9 @@ message! {
         pub on_proc: bool,
         /// The target of a bind is a file: it is made as an empty one where it is missing.
         pub file: bool,
+        /// Not empty: `set` and `options` as the data of one mount(2), a comma before each option; the
+        /// source is in `source`. For a new file system right below a tmpfs of init's own on /dev.
+        pub plain: &'a CStr,
     }
 }
 

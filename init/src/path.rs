@@ -72,6 +72,9 @@ pub fn beneath(directory: impl AsFd, path: &CStr, flags: OFlags) -> Result<Owned
 /// Most symbolic links on the way to a path (path_resolution(7)).
 const LINKS: usize = 40;
 
+/// Of directories that are made on the way.
+pub const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
+
 /// The directory `path` inside `root`, made with its parents (mode 0755) where missing. A link of
 /// the image that points to nothing yet is followed, inside the root, and its target made.
 pub fn directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
@@ -143,21 +146,60 @@ pub fn child_directory(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
     let (above, last) = split(path)?;
     let mut buffer = Buffer::new();
     let parent = resolve_real(root, join(&mut buffer, &[above])?, OFlags::DIRECTORY)?;
-    let made = make_directory(&parent, join(&mut buffer, &[last])?);
+    let made = make_directory(&parent, last);
     crate::sys::shed(parent);
     made
 }
 
 /// The part of an absolute path up to its last slash, and what follows.
-pub fn split(path: &CStr) -> Result<(&[u8], &[u8])> {
-    let path = path.to_bytes();
+pub fn split(path: &CStr) -> Result<(&[u8], &CStr)> {
+    let path = path.to_bytes_with_nul();
     let slash = path.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
     let (above, last) = path.split_at_checked(slash + 1).ok_or(Errno::INVAL)?;
-    if matches!(last, b"" | b"." | b"..") { Err(Errno::INVAL) } else { Ok((above, last)) }
+    let last = CStr::from_bytes_with_nul(last).map_err(|_| Errno::INVAL)?;
+    if matches!(last.to_bytes(), b"" | b"." | b"..") { Err(Errno::INVAL) } else { Ok((above, last)) }
+}
+
+/// The directory of the last entry that was made; the default ones all lie in /dev.
+pub struct Parent<'a> {
+    path: &'a [u8],
+    handle: Option<OwnedFd>,
+}
+
+impl<'a> Parent<'a> {
+    /// Begins with /dev, if that is open already.
+    pub fn new(dev: Option<OwnedFd>) -> Self {
+        Self { path: b"/dev/", handle: dev }
+    }
+
+    /// The directory that `path` lies in, made where it is missing, and the name in it.
+    pub fn of<'b>(
+        &'b mut self,
+        root: BorrowedFd<'_>,
+        path: &'a CStr,
+    ) -> Result<(BorrowedFd<'b>, &'a CStr)> {
+        let (above, last) = split(path)?;
+        let handle = match self.handle.take() {
+            Some(handle) if self.path == above => handle,
+            _ if above == b"/dev/" => match resolve_real(root, c"/dev", OFlags::DIRECTORY) {
+                Err(Errno::NOENT) => child_directory(root, c"/dev"),
+                found => found,
+            }?,
+            _ => directory(root, above)?,
+        };
+        self.path = above;
+        let handle: &OwnedFd = self.handle.insert(handle);
+        Ok((handle.as_fd(), last))
+    }
+
+    /// Lets go of the directory.
+    pub fn release(self) {
+        self.handle.into_iter().for_each(crate::sys::shed);
+    }
 }
 
 fn make_directory(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
-    match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+    match rustix::fs::mkdirat(parent, name, DIRECTORY_MODE) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno),
     }
@@ -184,10 +226,8 @@ pub fn file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
 #[inline(never)]
 fn make_file(root: BorrowedFd<'_>, whole: &mut Buffer) -> Result<()> {
     let (above, last) = split(CStr::from_bytes_with_nul(whole).map_err(|_| Errno::INVAL)?)?;
-    let (start, end) = (above.len(), above.len() + last.len());
+    let (start, end) = (above.len(), above.len() + last.count_bytes());
     let parent = directory(root, above)?;
-    let mut name = Buffer::new();
-    let last = join(&mut name, &[last])?;
     let exclusive = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
     match rustix::fs::openat(&parent, last, exclusive, Mode::from_raw_mode(0o644)) {
         Ok(_) => Ok(()),

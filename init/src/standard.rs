@@ -9,7 +9,9 @@ use crate::config::{
     InitConfig, PROC_DONE, PROC_HOOKS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN, Process,
 };
 use crate::failure::{Fault, Op, Phase};
+use crate::path::Parent;
 use crate::phase::gate::Spent;
+use crate::phase::mounts::Mounts;
 use crate::phase::{
     console, devices, environment, exec, finalize, gate, identity, keyring, label, links, lookpath, mounts,
     namespaces, network, parent, paths, pivot, process, ready, rootfs, seal, sysctl,
@@ -97,19 +99,17 @@ fn prepare<'a>(
 
     // The own procfs before the first mount of the image; then the root that all paths mean.
     init.enter(Phase::Rootfs);
-    let mut trees = mounts::Trees::new(socket);
-    let mut procfs = mounts::procfs([config.early.mounts, config.late.mounts], &mut trees)?;
-    let mut sealed = mounts::Sealed::new();
+    let mut mounts = Mounts::new([config.early.mounts, config.late.mounts], socket)?;
     let root = rootfs::attach_root(&config.root)?;
 
     // What needs no network namespace first: the harness is making that meanwhile.
     init.enter(Phase::Mounts);
-    mounts::apply(root.as_fd(), config.early.mounts, &mut procfs, &mut trees, &mut sealed)?;
+    mounts.apply(root.as_fd(), config.early.mounts)?;
 
     // After the mount of /dev, before anything is masked with its null device.
     let dev_is_early = !config.early.mounts.is_empty();
     if dev_is_early {
-        fill_dev(init, config, root.as_fd())?;
+        fill_dev(init, config, root.as_fd(), mounts.take_dev())?;
     }
 
     // On the fast path init is in its root already, so paths on procfs need not wait either.
@@ -143,9 +143,9 @@ fn prepare<'a>(
 
     // The rest of the mounts, in the order of the configuration.
     init.enter(Phase::Mounts);
-    mounts::apply(root.as_fd(), config.late.mounts, &mut procfs, &mut trees, &mut sealed)?;
+    mounts.apply(root.as_fd(), config.late.mounts)?;
     if !dev_is_early {
-        fill_dev(init, config, root.as_fd())?;
+        fill_dev(init, config, root.as_fd(), mounts.take_dev())?;
     }
 
     // The container is as hooks may see it, and the host's paths are still there for theirs.
@@ -167,16 +167,16 @@ fn prepare<'a>(
     // Before paths of procfs are covered; both take effect at the execve.
     if !config.labels.apparmor.is_empty() {
         init.enter(Phase::AppArmor);
-        label::apparmor(&procfs.mount, config.labels.apparmor)?;
+        label::apparmor(&mounts.procfs.mount, config.labels.apparmor)?;
     }
     if !config.labels.selinux.is_empty() {
         init.enter(Phase::Label);
-        label::selinux(&procfs.mount, config.labels.selinux)?;
+        label::selinux(&mounts.procfs.mount, config.labels.selinux)?;
     }
 
     // Before /proc/sys becomes read-only, after the network namespace whose parameters these may be.
     init.enter(Phase::Sysctl);
-    sysctl::write(&procfs.mount, config.sysctl)?;
+    sysctl::write(&mounts.procfs.mount, config.sysctl)?;
 
     // After all mounts, or one of them could lie on top.
     init.enter(Phase::ReadonlyPaths);
@@ -188,7 +188,7 @@ fn prepare<'a>(
 
     // While init may still raise or lower the score, and before credentials change.
     init.enter(Phase::Process);
-    process::set(&procfs.mount, plan)?;
+    process::set(&mounts.procfs.mount, plan)?;
 
     // All that needs the harness is done: it raises hard limits, and knows whom to kill.
     init.enter(Phase::Ready);
@@ -200,7 +200,7 @@ fn prepare<'a>(
     finalize::working_directory(root.as_fd(), plan)?;
     // Last of the mounts: nothing is made in the image any more.
     init.enter(Phase::Readonly);
-    mounts::seal(sealed)?;
+    mounts.seal()?;
     rootfs::seal(&root, &config.root)?;
     init.enter(Phase::Finalize);
     finalize::identity(root.as_fd(), plan, filter.more())?;
@@ -219,13 +219,13 @@ fn prepare<'a>(
 
     // Nothing of the host may be open while the container is `created`.
     init.enter(Phase::Seal);
-    let status = seal::open_status(&procfs.mount)?;
+    let status = seal::open_status(&mounts.procfs.mount)?;
     let fifo = init.fifo.take().ok_or(Fault::check(Op::Open, gate::EXEC_FIFO))?;
-    let keep = [init.socket, fifo.as_raw_fd(), procfs.mount.as_fd().as_raw_fd(), status.as_raw_fd()];
+    let keep = [init.socket, fifo.as_raw_fd(), mounts.procfs.mount.as_fd().as_raw_fd(), status.as_raw_fd()];
     seal::close_all_but(plan.preserve, &mut { keep })?;
     core::mem::forget(root);
 
-    Ok(Prepared { path, process, procfs, status, fifo, filter })
+    Ok(Prepared { path, process, procfs: mounts.procfs, status, fifo, filter })
 }
 
 /// Nodes, links, and the terminal from the container's own /dev/pts.
@@ -233,11 +233,14 @@ fn fill_dev<'a>(
     init: &mut Bootstrap,
     config: &InitConfig<'a>,
     root: BorrowedFd<'_>,
+    dev: Option<OwnedFd>,
 ) -> Result<(), Fault<'a>> {
+    let mut parent = Parent::new(dev);
     init.enter(Phase::Devices);
-    devices::make(root, config.devices)?;
+    devices::make(root, &mut parent, config.devices)?;
     init.enter(Phase::Links);
-    links::make(root, config.links)?;
+    links::make(root, &mut parent, config.links)?;
+    parent.release();
     // Before hooks may look at it.
     if config.terminal.open {
         init.enter(Phase::Console);

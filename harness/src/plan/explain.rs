@@ -120,7 +120,8 @@ impl List<'_> {
                 let asked = if mount.tree == Some(ASKED) { ", made when its turn comes" } else { "" };
                 ("move_mount", format!("{} on {target}{asked}", lossy(mount.source)))
             } else {
-                ("fsopen", format!("{} on {target}", lossy(mount.kind)))
+                let op = if mount.plain.is_empty() { "fsopen" } else { "mount" };
+                (op, format!("{} on {target}", lossy(mount.kind)))
             };
             self.add(Phase::Mounts, op, what, placed.place.to_string());
         }

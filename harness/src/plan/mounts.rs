@@ -4,6 +4,7 @@ mod hierarchies;
 mod options;
 
 use std::borrow::Cow;
+use std::ffi::CStr;
 
 use bumpalo::Bump;
 use init_core::config::{Mount, Setting};
@@ -261,12 +262,56 @@ pub fn notify_socket<'a>() -> Placed<'a> {
     Placed { mount, place: Place::named("NOTIFY_SOCKET"), idmap: None, late: true, asked: false }
 }
 
-/// Marks the binds that come behind a mount of another kind.
-pub fn order(mounts: &mut [Placed<'_>]) {
+/// Marks the binds that come behind a mount of another kind, and what may be made by mount(2).
+pub fn order<'a>(arena: &'a Bump, mounts: &mut [Placed<'a>]) {
     let first = mounts.iter().position(|placed| !placed.mount.kind.is_empty()).unwrap_or(mounts.len());
     for placed in mounts.iter_mut().skip(first) {
         placed.asked = placed.mount.kind.is_empty();
     }
+    // Whether nothing but what lies below it has come since a tmpfs on /dev.
+    let mut dev = false;
+    for Placed { mount, .. } in mounts {
+        if !mount.target.to_bytes().starts_with(b"/dev/") {
+            dev = mount.target == c"/dev" && mount.kind == c"tmpfs" && !mount.seal && !mount.copy_up;
+        } else if let Some(data) = plain(arena, mount).filter(|_| dev) {
+            mount.plain = data;
+            let source = mount.options.iter().find(|option| option.key == c"source");
+            mount.source = source.map_or(c"none", |option| option.value);
+        }
+    }
+}
+
+/// The data of mount(2) for a new file system right below /dev where that call does all that is asked: its
+/// flags mean the same as the attributes, and no option has a character that it might take for more.
+fn plain<'a>(arena: &'a Bump, mount: &Mount<'a>) -> Option<&'a CStr> {
+    let attributes = raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
+    let other = mount.set & !u64::from(attributes) | mount.set_all | mount.clear_all | mount.propagation;
+    let name = mount.target.to_bytes().strip_prefix(b"/dev/")?;
+    if ![c"tmpfs", c"devpts", c"mqueue"].contains(&mount.kind)
+        || other != 0
+        || mount.copy_up
+        || mount.seal
+        || name.contains(&b'/')
+    {
+        return None;
+    }
+    let mut data = bumpalo::collections::Vec::new_in(arena);
+    for option in mount.options.iter().filter(|option| option.key != c"source") {
+        let (key, value) = (option.key.to_bytes(), option.value.to_bytes());
+        let simple = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.%".contains(byte);
+        if !key.iter().chain(value).all(simple) {
+            return None;
+        }
+        data.push(b',');
+        data.extend_from_slice(key);
+        if !option.flag {
+            data.push(b'=');
+            data.extend_from_slice(value);
+        }
+    }
+    // Never empty: each parser of the kernel skips an empty option.
+    data.extend_from_slice(b",\0");
+    CStr::from_bytes_with_nul(data.into_bump_slice()).ok()
 }
 
 /// How many mounts at the front depend neither on the network namespace, as sysfs and what may lie

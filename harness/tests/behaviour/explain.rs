@@ -15,7 +15,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-const CALLS: &str = "setsid,keyctl,fsopen,mknodat,symlinkat,sethostname,setdomainname,setgroups,setresgid,setresuid,prctl,\
+const CALLS: &str = "setsid,keyctl,fsopen,mount,mknodat,symlinkat,sethostname,setdomainname,setgroups,setresgid,setresuid,prctl,\
      openat2,seccomp,execve";
 
 fn fixture() -> Fixture {
@@ -51,7 +51,7 @@ fn expected(step: &Value) -> Option<String> {
         ("readonlyPaths" | "maskedPaths", _) => format!("path {first}"),
         (_, "mknodat") => format!("mknodat {}", base(first)),
         (_, "symlinkat") => format!("symlinkat {}", base(first)),
-        (_, "fsopen" | "sethostname" | "setdomainname" | "setresgid" | "setresuid") => {
+        (_, "fsopen" | "mount" | "sethostname" | "setdomainname" | "setresgid" | "setresuid") => {
             format!("{op} {first}")
         }
         (_, "prctl") if what == "PR_SET_NO_NEW_PRIVS" => what.into(),
@@ -69,6 +69,7 @@ fn seen(call: &str, paths: &[String]) -> Option<String> {
         "openat2" => format!("path {}", paths.iter().find(|path| *path == first)?),
         "mknodat" | "fsopen" | "sethostname" | "setdomainname" => format!("{name} {first}"),
         "symlinkat" => format!("symlinkat {}", texts.get(1)?),
+        "mount" => format!("mount {}", texts.get(2)?),
         "setresgid" | "setresuid" => format!("{name} {}", rest.split([',', ')']).next()?),
         "prctl" => rest.starts_with("PR_SET_NO_NEW_PRIVS").then(|| "PR_SET_NO_NEW_PRIVS".to_owned())?,
         "keyctl" => rest.starts_with("KEYCTL_JOIN").then(|| name.to_owned())?,

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags};
 
 use crate::config::{ASKED, Mount, PROC_MOUNTS, Setting};
 use crate::failure::{At, Fault, Op};
@@ -18,40 +18,91 @@ use crate::procfs::Procfs;
 use crate::sys::tty::Received;
 use crate::sys::{self, MountAttributes, shed};
 
-/// Applies `mounts` in order below `root`. The first procfs among them is `procfs`, which exists
-/// already. Mounts that are to be read-only in the end go to `sealed`.
-pub fn apply<'a>(
-    root: BorrowedFd<'_>,
-    mounts: &[Mount<'a>],
-    procfs: &mut Handle,
-    trees: &mut Trees<'_>,
-    sealed: &mut Sealed,
-) -> Result<(), Fault<'a>> {
-    for mount in mounts {
-        let target = target(root, mount)?;
-        if is_proc(mount) && !procfs.attached {
-            attach(&procfs.mount, &target, mount.target)?;
-            procfs.attached = true;
-            shed(target);
-            continue;
-        }
-        let made = if mount.kind.is_empty() { bind(mount, trees)? } else { new(mount)? };
-        if mount.copy_up {
-            copyup::copy(&target, &made, mount.target)?;
-        }
-        attach(&made, &target, mount.target)?;
-        shed(target);
-        if mount.seal {
-            sealed.push(made).map_err(|_| Fault { op: Op::Memory, path: mount.target, errno: 0 })?;
-        } else {
-            shed(made);
-        }
-    }
-    Ok(())
+/// What lasts from one layer of mounts to the next.
+pub struct Mounts<'s> {
+    /// Init's procfs.
+    pub procfs: Handle,
+    trees: Trees<'s>,
+    /// Mounts that become read-only once everything below them is made.
+    sealed: heapless::Vec<OwnedFd, 256>,
+    /// The tmpfs that was mounted on /dev, while nothing but what lies below it has been mounted since.
+    /// Its root is init's working directory.
+    dev: Option<OwnedFd>,
 }
 
-/// Mounts that become read-only once everything below them is made.
-pub type Sealed = heapless::Vec<OwnedFd, 256>;
+impl<'s> Mounts<'s> {
+    /// None yet, but init's procfs.
+    pub fn new<'a>(layers: [&[Mount<'a>]; 2], socket: BorrowedFd<'s>) -> Result<Self, Fault<'a>> {
+        let mut trees = Trees { socket, received: Received::default(), next: 0 };
+        let procfs = procfs(layers, &mut trees)?;
+        Ok(Self { procfs, trees, sealed: heapless::Vec::new(), dev: None })
+    }
+
+    /// Applies `mounts` in order below `root`. The first procfs among them is init's, which exists
+    /// already.
+    pub fn apply<'a>(&mut self, root: BorrowedFd<'_>, mounts: &[Mount<'a>]) -> Result<(), Fault<'a>> {
+        for mount in mounts {
+            if !mount.plain.is_empty() && self.plain(mount).is_ok() {
+                continue;
+            }
+            let target = target(root, mount)?;
+            if is_proc(mount) && !self.procfs.attached {
+                attach(&self.procfs.mount, &target, mount.target)?;
+                self.procfs.attached = true;
+                shed(target);
+                continue;
+            }
+            let made = if mount.kind.is_empty() { bind(mount, &mut self.trees)? } else { new(mount)? };
+            if mount.copy_up {
+                copyup::copy(&target, &made, mount.target)?;
+            }
+            attach(&made, &target, mount.target)?;
+            shed(target);
+            if !mount.target.to_bytes().starts_with(b"/dev/") {
+                // Something else may lie on it from here on.
+                self.dev = None;
+            }
+            if mount.seal {
+                self.sealed.push(made).map_err(|_| Fault { op: Op::Memory, path: mount.target, errno: 0 })?;
+            } else if mount.target == c"/dev" && mount.kind == c"tmpfs" {
+                rustix::process::fchdir(&made).at(Op::Chdir, mount.target)?;
+                self.dev = Some(made);
+            } else {
+                shed(made);
+            }
+        }
+        Ok(())
+    }
+
+    /// A mount on a directory that init makes in its own tmpfs: one mount(2) in the place of seven calls
+    /// or more (rule R2 allows it there alone). Where that cannot be, or fails, descriptors tell why.
+    fn plain(&self, mount: &Mount<'_>) -> Result<(), Errno> {
+        let (above, name) = path::split(mount.target)?;
+        if self.dev.is_none() || above != b"/dev/" {
+            return Err(Errno::INVAL);
+        }
+        rustix::fs::mkdirat(CWD, name, path::DIRECTORY_MODE)?;
+        // The same bits in both calls.
+        let flags = MountFlags::from_bits_retain(mount.set as u32);
+        rustix::mount::mount(mount.source, name, mount.kind, flags, mount.plain)
+    }
+
+    /// The tmpfs on /dev, if that is known still.
+    pub fn take_dev(&mut self) -> Option<OwnedFd> {
+        self.dev.take()
+    }
+
+    /// Makes the sealed mounts read-only.
+    pub fn seal(&mut self) -> Result<(), Fault<'static>> {
+        let attributes =
+            MountAttributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits() as u64, ..Default::default() };
+        while let Some(mount) = self.sealed.pop() {
+            sys::mount_setattr(&mount, false, attributes).at(Op::MountSetattr, c"")?;
+            shed(mount);
+        }
+        Ok(())
+    }
+}
 
 /// Init's procfs, and whether it is the container's `/proc` yet.
 pub struct Handle {
@@ -63,7 +114,7 @@ pub struct Handle {
 /// Makes init's procfs: the mount that becomes `/proc`, with the options it has there. If those
 /// hide what init needs, or there is no such mount, it stays a private one. In the host's pid namespace
 /// a user namespace gets no new one, so the host's own is taken.
-pub fn procfs<'a>(layers: [&[Mount<'a>]; 2], trees: &mut Trees<'_>) -> Result<Handle, Fault<'a>> {
+fn procfs<'a>(layers: [&[Mount<'a>]; 2], trees: &mut Trees<'_>) -> Result<Handle, Fault<'a>> {
     let configured = layers.into_iter().flatten().find(|mount| is_proc(mount));
     match configured {
         Some(mount) if mount.own => {
@@ -106,18 +157,13 @@ pub fn filesystem<'a>(
 }
 
 /// The trees that the harness makes when their turn has come.
-pub struct Trees<'s> {
+struct Trees<'s> {
     socket: BorrowedFd<'s>,
     received: Received,
     next: usize,
 }
 
-impl<'s> Trees<'s> {
-    /// None so far.
-    pub fn new(socket: BorrowedFd<'s>) -> Self {
-        Self { socket, received: Received::default(), next: 0 }
-    }
-
+impl Trees<'_> {
     fn next(&mut self) -> Result<OwnedFd, Fault<'static>> {
         if self.received.get(self.next).is_none() {
             ready::send(self.socket, PROC_MOUNTS)?;
@@ -217,15 +263,4 @@ fn target<'a>(root: BorrowedFd<'_>, mount: &Mount<'a>) -> Result<OwnedFd, Fault<
         return Err(Fault::check(Op::VerifyTarget, path));
     }
     Ok(found)
-}
-
-/// Makes the sealed mounts read-only.
-pub fn seal(sealed: Sealed) -> Result<(), Fault<'static>> {
-    let attributes =
-        MountAttributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits() as u64, ..Default::default() };
-    for mount in sealed {
-        sys::mount_setattr(&mount, false, attributes).at(Op::MountSetattr, c"")?;
-        shed(mount);
-    }
-    Ok(())
 }

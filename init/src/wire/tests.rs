@@ -54,6 +54,7 @@ fn every_field_survives_the_wire() {
         real: true,
         on_proc: true,
         file: true,
+        plain: c",mode=755,",
     }];
     let layer = Layer { mounts: &mount, readonly_paths: &[c"/a", c"/b"], masked_paths: &[c"/c"] };
     let device =
