@@ -121,7 +121,8 @@ pub mod switch {
 message! {
     /// The root file system.
     pub struct Root<'a> {
-        /// Detached tree of the root file system (open_tree(2)); absent: init opens `path`.
+        /// Detached tree of the root file system (open_tree(2)); [`SENT`]: the first descriptor that comes
+        /// with the configuration; absent: init opens `path`.
         pub tree: Option<i32>,
         /// Where it lies in the mount namespace that init starts in.
         pub path: &'a CStr,
@@ -331,7 +332,7 @@ message! {
 message! {
     /// Body of a ConfigFd frame.
     pub struct ConfigFd {
-        /// Number of the inherited memfd.
+        /// Number of the inherited memfd; [`SENT`]: the last descriptor that comes with the frame.
         pub fd: i32,
         /// Length of the configuration in bytes.
         pub length: u32,
@@ -359,6 +360,9 @@ message! {
         pub errno: u32,
     }
 }
+
+/// In the place of a number: the descriptor comes with the configuration (SCM_RIGHTS).
+pub const SENT: i32 = -1;
 
 /// `tree` of a bind mount: one of those that the harness sends when asked with procMounts. A tree
 /// has the number of its making, by which mountinfo is sorted (Linux 6.8): made any earlier it

@@ -24,13 +24,14 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::umask;
 
-use config::{ConfigFd, InitConfig};
+use config::{ConfigFd, InitConfig, SENT};
 use failure::{At, Fault, Op, Phase};
 use phase::gate::Spent;
 use phase::seccomp::Filter;
 use sys::arena::Arena;
 use sys::boot::{Boot, Memory};
 use sys::page::Page;
+use sys::tty::Received;
 use wire::{BadHeader, HEADER_LENGTH, Header, Kind, MAX_CONFIG};
 
 /// What init was started with, and how far it has come.
@@ -149,15 +150,21 @@ fn receive(
     rest: &Arena<'static>,
 ) -> Result<(InitConfig<'static>, Sections<'static>, Arena<'static>), Fault<'static>> {
     let socket = sys::descriptor(init.socket);
-    let header = next_header(socket)?;
+    let mut came = Received::default();
+    let mut header = [0; HEADER_LENGTH];
+    sys::tty::receive_with(socket, &mut header, &mut came).at(Op::Read, c"header")?;
+    let header = decode(header)?;
     let body = message.get_mut(..header.length as usize).ok_or(Fault::check(Op::Frame, c"length"))?;
     phase::ready::receive(socket, body).at(Op::Read, c"config")?;
     let (arena, body) = match header.kind {
         Kind::Config => (Arena::new(memory), &*body),
-        Kind::ConfigFd => large(body, &Arena::new(memory))?,
+        Kind::ConfigFd => large(body, came.last(), &Arena::new(memory))?,
         _ => return Err(Fault::check(Op::Frame, c"kind")),
     };
-    let config: InitConfig<'static> = wire::read(body, &arena).map_err(|bad| malformed(bad, &arena))?;
+    let mut config: InitConfig<'static> = wire::read(body, &arena).map_err(|bad| malformed(bad, &arena))?;
+    if config.root.tree == Some(SENT) {
+        config.root.tree = Some(came.get(0).ok_or(Fault::check(Op::Read, c"root"))?);
+    }
     let page = sys::adopt(config.page);
     init.page = Some(sys::map_page(&page).at(Op::Mmap, c"page")?);
     init.timing = config.timing;
@@ -176,6 +183,10 @@ fn receive(
 fn next_header(socket: BorrowedFd<'_>) -> Result<Header, Fault<'static>> {
     let mut header = [0; HEADER_LENGTH];
     phase::ready::receive(socket, &mut header).at(Op::Read, c"header")?;
+    decode(header)
+}
+
+fn decode(header: [u8; HEADER_LENGTH]) -> Result<Header, Fault<'static>> {
     Header::decode(header).map_err(|bad| match bad {
         BadHeader::Version(_) => Fault::check(Op::Frame, c"version"),
         _ => Fault::check(Op::Frame, c"header"),
@@ -201,11 +212,13 @@ fn section(
 /// in proportion.
 fn large(
     body: &'static [u8],
+    sent: Option<i32>,
     arena: &Arena<'static>,
 ) -> Result<(Arena<'static>, &'static [u8]), Fault<'static>> {
     const EXPANSION: usize = 16;
     let place: ConfigFd = wire::read(body, arena).map_err(|bad| malformed(bad, arena))?;
-    let file = sys::adopt(place.fd);
+    let number = if place.fd == SENT { sent } else { Some(place.fd) };
+    let file = sys::adopt(number.ok_or(Fault::check(Op::Read, c"config"))?);
     let seals = rustix::fs::fcntl_get_seals(&file).at(Op::Stat, c"config")?;
     let needed = rustix::fs::SealFlags::WRITE | rustix::fs::SealFlags::SHRINK;
     let length = rustix::fs::fstat(&file).at(Op::Stat, c"config")?.st_size;

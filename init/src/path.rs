@@ -173,11 +173,7 @@ impl<'a> Parent<'a> {
     }
 
     /// The directory that `path` lies in, made where it is missing, and the name in it.
-    pub fn of<'b>(
-        &'b mut self,
-        root: BorrowedFd<'_>,
-        path: &'a CStr,
-    ) -> Result<(BorrowedFd<'b>, &'a CStr)> {
+    pub fn of<'b>(&'b mut self, root: BorrowedFd<'_>, path: &'a CStr) -> Result<(BorrowedFd<'b>, &'a CStr)> {
         let (above, last) = split(path)?;
         let handle = match self.handle.take() {
             Some(handle) if self.path == above => handle,

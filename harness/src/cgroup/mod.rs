@@ -37,6 +37,8 @@ pub struct Made {
     pub directories: Vec<PathBuf>,
     /// Directories made above those.
     above: Vec<PathBuf>,
+    /// cgroup v2: where controllers are to be turned on once there is time.
+    parents: Vec<PathBuf>,
     /// The way in.
     pub entry: Entry,
 }
@@ -112,6 +114,11 @@ impl Made {
                 Err(error)
             }
         }
+    }
+
+    /// Turns the controllers on that only count.
+    pub fn count(&self) -> Result<()> {
+        v2::count(Path::new(MOUNT), &self.parents)
     }
 
     /// Removes what was made. What is in use by others stays.

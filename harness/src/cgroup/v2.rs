@@ -1,54 +1,78 @@
 //! cgroup v2: one directory; the device policy is a program (`devices.rs`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Made, open_directory, read_short, write, write_limit};
 use crate::error::{Error, Result};
-use crate::plan::Cgroup;
+use crate::plan::{Cgroup, Limit};
 
 /// Controllers that are turned on for containers where the kernel has them, limits or not: they
 /// also count, and engines read the figures.
 const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"];
 
-/// Makes the directory and writes the limits.
+/// Makes the directory and writes the limits. Without any, turning controllers on is left for later.
 pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
+    let mut parents = Vec::new();
+    if plan.limits.is_empty() {
+        let directory = made.directory(root, &plan.path, &mut |above, _| {
+            parents.push(above.to_path_buf());
+            Ok(())
+        })?;
+        made.entry.unified = Some(open_directory(&directory)?);
+        made.parents = parents;
+        return Ok(());
+    }
     let available = read_short(root, "cgroup.controllers")?;
     let available: Vec<&str> = available.split_ascii_whitespace().collect();
-    if let Some(limit) = plan
-        .limits
-        .iter()
-        .find(|limit| !limit.controller.is_empty() && !available.contains(&&*limit.controller))
-    {
+    let missing = |limit: &&Limit| !limit.controller.is_empty() && !available.contains(&&*limit.controller);
+    if let Some(limit) = plan.limits.iter().find(missing) {
         return Err(Error::config(
             limit.pointer.as_str(),
             format!("cgroup controller {} is not available", limit.controller),
         ));
     }
-    let wanted: Vec<&str> = WANTED.into_iter().filter(|name| available.contains(name)).collect();
-    let directory = made.directory(root, &plan.path, &mut |above, _| {
-        // Where there is a container already they are on, which is cheaper to see than to repeat.
-        let on = read_short(above, "cgroup.subtree_control").unwrap_or_default();
-        let is_missing = |name: &&&str| !on.split_ascii_whitespace().any(|on| on == **name);
-        let missing: Vec<&str> = wanted.iter().filter(is_missing).copied().collect();
-        let all: Vec<String> = missing.iter().map(|name| format!("+{name}")).collect();
-        if missing.is_empty() || write(above, "cgroup.subtree_control", &all.join(" ")).is_ok() {
-            return Ok(());
-        }
-        // One that cannot be turned on here takes the others with it; only needed ones must be.
-        for name in &missing {
-            match write(above, "cgroup.subtree_control", &format!("+{name}")) {
-                Err(error) if plan.limits.iter().any(|limit| limit.controller == *name) => {
-                    return Err(error);
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    })?;
+    let wanted = wanted(&available);
+    let directory =
+        made.directory(root, &plan.path, &mut |above, _| turn_on(above, &wanted, &plan.limits))?;
     for limit in &plan.limits {
         write_limit(&directory, limit)?;
     }
     made.entry.unified = Some(open_directory(&directory)?);
+    Ok(())
+}
+
+/// Turns the controllers on that nobody needs. What the kernel refuses here stays off.
+pub fn count(root: &Path, parents: &[PathBuf]) -> Result<()> {
+    if parents.is_empty() {
+        return Ok(());
+    }
+    let available = read_short(root, "cgroup.controllers")?;
+    let available: Vec<&str> = available.split_ascii_whitespace().collect();
+    let wanted = wanted(&available);
+    parents.iter().try_for_each(|above| turn_on(above, &wanted, &[]))
+}
+
+fn wanted<'a>(available: &[&str]) -> Vec<&'a str> {
+    WANTED.into_iter().filter(|name| available.contains(name)).collect()
+}
+
+/// Turns controllers on for the children of a cgroup; those of `needed` must be.
+fn turn_on(above: &Path, wanted: &[&str], needed: &[Limit]) -> Result<()> {
+    // Where there is a container already they are on, which is cheaper to see than to repeat.
+    let on = read_short(above, "cgroup.subtree_control").unwrap_or_default();
+    let is_missing = |name: &&&str| !on.split_ascii_whitespace().any(|on| on == **name);
+    let missing: Vec<&str> = wanted.iter().filter(is_missing).copied().collect();
+    let all: Vec<String> = missing.iter().map(|name| format!("+{name}")).collect();
+    if missing.is_empty() || write(above, "cgroup.subtree_control", &all.join(" ")).is_ok() {
+        return Ok(());
+    }
+    // One that cannot be turned on here takes the others with it; only needed ones must be.
+    for name in &missing {
+        match write(above, "cgroup.subtree_control", &format!("+{name}")) {
+            Err(error) if needed.iter().any(|limit| limit.controller == *name) => return Err(error),
+            _ => {}
+        }
+    }
     Ok(())
 }
 

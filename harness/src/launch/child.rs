@@ -6,11 +6,10 @@ use init_core::failure::{At, Fault, Op, Phase};
 use init_core::phase::ready::report;
 use init_core::sys::page::Page;
 use init_core::sys::tty::{self, Received};
-use rustix::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::handshake::IMAGE;
 use super::way::Way;
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Result, describe};
@@ -33,8 +32,6 @@ pub struct Start<'s> {
     pub state: Option<RawFd>,
     /// Descriptors that init inherits.
     pub inherit: &'s [RawFd],
-    /// A number whose descriptor nobody needs from here on.
-    pub spare: RawFd,
     /// Shared page.
     pub page: &'static Page,
     /// Share the memory until init is executed.
@@ -49,7 +46,6 @@ struct Setup {
     template: Option<RawFd>,
     unshare: u32,
     inherit: Vec<RawFd>,
-    spare: RawFd,
     socket: RawFd,
     peer: RawFd,
     argv: sys::Vector,
@@ -58,7 +54,7 @@ struct Setup {
 }
 
 /// Starts the child. It waits for nothing but the maps of a user namespace and then for init, which the
-/// harness seals meanwhile ([`Init::begin`](super::handshake::Init::begin)).
+/// harness seals meanwhile ([`Init::load`](super::handshake::Init::load)).
 pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
     let variable = |text: String| CString::new(text).unwrap_or_default();
     let context = Box::leak(Box::new(Setup {
@@ -68,7 +64,6 @@ pub fn spawn(start: &Start<'_>) -> Result<(Pid, OwnedFd)> {
         template: start.way.template.as_ref().map(AsRawFd::as_raw_fd),
         unshare: start.way.unshare,
         inherit: start.inherit.to_vec(),
-        spare: start.spare,
         socket: start.socket.as_raw_fd(),
         peer: start.peer.as_raw_fd(),
         argv: sys::Vector::new([CString::from(c"init")]),
@@ -164,22 +159,14 @@ fn enter(context: &Setup) -> core::result::Result<(), Fault<'static>> {
     Ok(())
 }
 
-/// Init, as the harness has sealed it; what comes before it is for init.
+/// Init, as the harness has sealed it.
 fn image(context: &Setup) -> core::result::Result<OwnedFd, Fault<'static>> {
-    loop {
-        let (mut word, mut came) = ([0], Received::default());
-        // No signal interrupts it: all are blocked.
-        match tty::receive_with(sys::borrow(context.socket), &mut word, &mut came) {
-            Err(Errno::CONNRESET) => return Err(Fault::check(Op::ParentDied, c"")),
-            done => done.at(Op::Read, c"image")?,
-        }
-        // Without one, a security module has kept it back.
-        let came = came.get(0).map(init_core::sys::adopt).ok_or(Fault::check(Op::Read, c"image"))?;
-        if word == *IMAGE {
-            return Ok(came);
-        }
-        let mut spare = init_core::sys::adopt(context.spare);
-        rustix::io::dup2(came, &mut spare).at(Op::Dup, c"inherit")?;
-        let _open_for_init = spare.into_raw_fd();
+    let (mut word, mut came) = ([0], Received::default());
+    // No signal interrupts it: all are blocked.
+    match tty::receive_with(sys::borrow(context.socket), &mut word, &mut came) {
+        Err(Errno::CONNRESET) => return Err(Fault::check(Op::ParentDied, c"")),
+        done => done.at(Op::Read, c"image")?,
     }
+    // Without one, a security module has kept it back.
+    came.get(0).map(init_core::sys::adopt).ok_or(Fault::check(Op::Read, c"image"))
 }

@@ -37,8 +37,8 @@ pub struct Talk<'t, 'a> {
     pub devices: &'t mut network::Devices<'a>,
     /// Where device programs are kept.
     pub template: &'t Path,
-    /// The cgroup of version 2, for the device policy.
-    pub device_cgroup: Option<&'t OwnedFd>,
+    /// Its cgroup.
+    pub cgroup: &'t cgroup::Made,
     /// The container's directory.
     pub directory: &'t Directory,
     /// Where the terminal goes.
@@ -81,6 +81,7 @@ impl Talk<'_, '_> {
             self.make_network()?;
         }
         self.attach_devices(state)?;
+        self.cgroup.count()?;
         // Where no other process takes its place, init is known while it is still at work; and where
         // it asks for nothing in between, it is told to run before it says that it is ready.
         let known = self.way.late.is_none();
@@ -243,7 +244,7 @@ impl Talk<'_, '_> {
     /// Attaches the device policy of cgroup v2. A cgroup that was there before takes a program once only,
     /// so there the container has one of its own, which goes with it.
     fn attach_devices(&self, state: &State) -> Result<()> {
-        let Some(directory) = self.device_cgroup else { return Ok(()) };
+        let Some(directory) = &self.cgroup.entry.unified else { return Ok(()) };
         let Some(code) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
         let program = if state.made.is_empty() {
             let own = sys::load_device_program(&code).host("load", "device program")?;

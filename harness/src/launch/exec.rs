@@ -172,8 +172,6 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         ..InitConfig::default()
     };
     let sections = handshake::Sections { filter: order.filter.as_deref(), netlink: Vec::new() };
-    let spare = rustix::io::fcntl_dupfd_cloexec(&page_file, 0).host("dup", "page")?;
-    let opening = handshake::opening(&config, &sections, spare.as_raw_fd())?;
     let mut inherit = vec![theirs.as_raw_fd(), page_file.as_raw_fd(), own.as_raw_fd(), container.as_raw_fd()];
     inherit.extend(3..3 + order.process.preserve as i32);
     let begin = child::Start {
@@ -184,7 +182,6 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         peer: &ours,
         state: None,
         inherit: &inherit,
-        spare: spare.as_raw_fd(),
         page,
         share: !state.memory_limit,
     };
@@ -206,7 +203,10 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         master: None,
         pid: number(pid),
     };
-    let done = talk.init.begin(opening).and_then(|_image| talk.run(connection.as_ref()));
+    let done = talk.init.load().and_then(|_image| {
+        let _file = talk.init.configure(&config, &sections, None)?;
+        talk.run(connection.as_ref())
+    });
     let Talk { master, pid, .. } = talk;
     let process = process.ok_or_else(|| Error::State("the process is gone".into()))?;
     if let Err(error) = done {

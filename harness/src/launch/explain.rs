@@ -18,7 +18,7 @@ pub fn explain(bundle: &Bundle, wishes: Wishes) -> Result<(&'static str, Vec<Ste
     for warning in &plan.warnings {
         eprintln!("warning: {warning}");
     }
-    let sources = sources::open(&arena, &plan, bundle)?;
+    let sources = sources::open(&arena, &plan, &facts, bundle)?;
     let joined = namespaces::open(&plan)?;
     let way = Way::forecast(&plan, &joined, sources.privileged && !facts.mapped, true)?;
     let config = plan.config(&Launch {

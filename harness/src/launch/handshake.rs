@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use init_core::config::{ConfigFd, InitConfig, MOST_TREES, ProcError, Sync};
+use init_core::config::{ConfigFd, InitConfig, MOST_TREES, ProcError, SENT, Sync};
 use init_core::failure::{Op, Phase};
 use init_core::sys::arena::Arena;
 use init_core::sys::page::Page;
@@ -14,7 +14,7 @@ use init_core::wire::{
     self, HEADER_LENGTH, Header, Kind, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, Sink, Value,
 };
 use rustix::event::Timespec;
-use rustix::fd::{AsFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
@@ -24,9 +24,7 @@ use crate::error::{Context, Error, Failure, Result, lossy};
 use crate::plan::WireBuffer;
 use crate::process::{NOW, wait_readable};
 
-/// What goes to the child before it is init: a descriptor for its spare number, and the image.
-pub const CONFIG: &[u8; 1] = b"c";
-/// See [`CONFIG`].
+/// What goes to the child before it is init comes with the image.
 pub const IMAGE: &[u8; 1] = b"i";
 
 /// Longest that init may be silent.
@@ -54,15 +52,15 @@ pub struct Sections<'s> {
 }
 
 /// What init reads first, encoded.
-pub struct Opening {
+struct Opening {
     frames: Vec<u8>,
     /// A configuration that is too long for a frame, sealed.
     file: Option<OwnedFd>,
 }
 
-/// Encodes the configuration and what follows it. Init has a configuration of its own as `spare`.
-pub fn opening(config: &InitConfig<'_>, sections: &Sections<'_>, spare: RawFd) -> Result<Opening> {
-    let mut opening = encode(config, spare)?;
+/// Encodes the configuration and what follows it.
+fn opening(config: &InitConfig<'_>, sections: &Sections<'_>) -> Result<Opening> {
+    let mut opening = encode(config)?;
     for (kind, body) in
         [(Kind::Filter, sections.filter.unwrap_or_default()), (Kind::Netlink, &sections.netlink)]
     {
@@ -77,7 +75,7 @@ pub fn opening(config: &InitConfig<'_>, sections: &Sections<'_>, spare: RawFd) -
     Ok(opening)
 }
 
-fn encode(config: &InitConfig<'_>, spare: RawFd) -> Result<Opening> {
+fn encode(config: &InitConfig<'_>) -> Result<Opening> {
     let whole = frame(Kind::Config, config);
     let length = whole.len() - HEADER_LENGTH;
     if length <= MAX_INLINE {
@@ -89,8 +87,24 @@ fn encode(config: &InitConfig<'_>, spare: RawFd) -> Result<Opening> {
         )));
     }
     let file = image::sealed("config", whole.get(HEADER_LENGTH..).unwrap_or_default(), false)?;
-    let frames = frame(Kind::ConfigFd, &ConfigFd { fd: spare, length: length as u32 });
+    let frames = frame(Kind::ConfigFd, &ConfigFd { fd: SENT, length: length as u32 });
     Ok(Opening { frames, file: Some(file) })
+}
+
+/// Sends `bytes`, with descriptors that come with the first of them.
+fn write_with(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) -> Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
+        return Err(Error::Protocol(format!("{} descriptors in one message", files.len())));
+    }
+    let vectors = [std::io::IoSlice::new(bytes)];
+    let count = rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(socket, &vectors, &mut control, SendFlags::NOSIGNAL)
+    })
+    .host("send", "to init")?;
+    write(socket, bytes.get(count..).unwrap_or_default())
 }
 
 fn write(socket: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
@@ -240,36 +254,34 @@ impl Init<'_> {
 
     /// Sends a step with descriptors.
     pub fn send_with(&mut self, step: &'static CStr, files: &[OwnedFd]) -> Result<()> {
-        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
         let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
-            return Err(Error::Protocol(format!("{} descriptors for {}", files.len(), lossy(step))));
-        }
-        let frame = frame(Kind::Sync, &Sync { step });
-        let vectors = [std::io::IoSlice::new(&frame)];
-        let sent = rustix::net::sendmsg(&self.socket, &vectors, &mut control, SendFlags::NOSIGNAL);
-        self.checked(sent.host("send", "to init").map(drop))
+        let sent = write_with(&self.socket, &frame(Kind::Sync, &Sync { step }), &files);
+        self.checked(sent)
     }
 
-    /// Gives the child init to execute, and what init reads first. Both are made here while the child
-    /// enters its namespaces. What comes back is to be closed some time.
-    pub fn begin(&mut self, opening: Opening) -> Result<impl Iterator<Item = OwnedFd> + use<>> {
+    /// Gives the child init to execute. It is made here while the child enters its namespaces. What comes
+    /// back is to be closed some time.
+    pub fn load(&mut self) -> Result<OwnedFd> {
         let image = image::seal()?;
-        let begun = self.send_opening(&opening, &image);
-        self.checked(begun)?;
-        Ok(opening.file.into_iter().chain([image]))
+        let sent = console::hand_over(&self.socket, IMAGE, &image, "to init");
+        self.checked(sent).map(|()| image)
     }
 
-    /// Before anybody may be reading, so all of it must fit the socket's buffer, as it does: the longest
+    /// Sends what init reads first, with the tree of the root file system, while the child executes init.
+    /// What comes back is to be closed some time.
+    ///
+    /// Nobody may be reading yet, so all of it must fit the socket's buffer, as it does: the longest
     /// configuration in a frame, the longest filter and requests are half of it.
-    fn send_opening(&self, opening: &Opening, image: &OwnedFd) -> Result<()> {
-        if let Some(file) = &opening.file {
-            console::hand_over(&self.socket, CONFIG, file, "to init")?;
-        }
-        console::hand_over(&self.socket, IMAGE, image, "to init")?;
-        write(&self.socket, &opening.frames)
+    pub fn configure(
+        &mut self,
+        config: &InitConfig<'_>,
+        sections: &Sections<'_>,
+        root: Option<&OwnedFd>,
+    ) -> Result<Option<OwnedFd>> {
+        let Opening { frames, file } = opening(config, sections)?;
+        let files: Vec<_> = root.into_iter().chain(&file).map(AsFd::as_fd).collect();
+        let sent = write_with(&self.socket, &frames, &files);
+        self.checked(sent).map(|()| file)
     }
 
     /// Prefers init's own word about a failure: a call on a dead child fails for no reason of its own.

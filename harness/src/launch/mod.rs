@@ -37,6 +37,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bumpalo::Bump;
+use init_core::config::SENT;
 use init_core::sys::page::Page;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
@@ -171,7 +172,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     }
     labels::check_plan(&plan)?;
     let console = terminal_socket(plan.process.as_ref().is_some_and(|one| one.terminal.open), options)?;
-    let mut sources = sources::open(&arena, &plan, bundle)?;
+    let mut sources = sources::open(&arena, &plan, &facts, bundle)?;
     if plan.namespaces.is_new(Kind::User)
         && !sources.privileged
         && let Some(planned) = &mut plan.process
@@ -207,6 +208,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     if plan.process.is_none() {
         // Created, and never to be started (runtime-spec, config.md, "Process").
         state.startable = false;
+        rollback.cgroup.count()?;
         directory.make_gate()?;
         directory.store(&state, false)?;
         return rollback.finish(state, page, None, vec![page_file]);
@@ -314,7 +316,6 @@ fn start_init(
         peer: &ours,
         state: Some(state_directory),
         inherit: &inherit,
-        spare: sources.handle.as_raw_fd(),
         page,
         share: !state.memory_limit,
     })?;
@@ -329,14 +330,18 @@ fn start_init(
         cgroups: &cgroups,
         mail: handshake::Mail::default(),
     };
-    // While the child enters its namespaces.
+    // While the child enters its namespaces, and then executes init.
+    directory.make_gate()?;
+    let image = init.load()?;
+    let opened = sources.open_root();
+    init.checked(opened)?;
     let keyring = CString::new(format!("_ses.{}", state.id)).map_err(|_| nothing())?;
     let config = plan.config(&Launch {
         parent: own.as_raw_fd(),
         page: page_file.as_raw_fd(),
         timing: options.timing,
         keyring: &keyring,
-        root: (sources.root.as_ref().map(AsRawFd::as_raw_fd), sources.root_path),
+        root: (sources.root.as_ref().map(|_| SENT), sources.root_path),
         switch: way.switch,
         join_network: way.join_network,
         namespaces: way.namespaces(),
@@ -344,9 +349,7 @@ fn start_init(
     });
     let sections =
         handshake::Sections { filter: filter.as_deref(), netlink: plan.network.requests(&devices.addresses) };
-    let opening = handshake::opening(&config, &sections, sources.handle.as_raw_fd())?;
-    directory.make_gate()?;
-    let begun = init.begin(opening)?;
+    let long = init.configure(&config, &sections, sources.root.as_ref())?;
     let mut talk = converse::Talk {
         init,
         plan,
@@ -355,7 +358,7 @@ fn start_init(
         sources: &mut sources,
         devices: &mut devices,
         template: &template,
-        device_cgroup: rollback.cgroup.entry.unified.as_ref(),
+        cgroup: &rollback.cgroup,
         directory,
         console,
         master: None,
@@ -371,10 +374,10 @@ fn start_init(
         devices.take_back();
     }
     done.map_err(|error| blame::place(plan, error))?;
-    let open = [init.socket, page_file].into_iter().chain(begun);
+    let open = [init.socket, page_file, image].into_iter().chain(long).chain(sources.release());
     let joined = joined.into_iter().map(|(file, _)| file);
-    let open = open.chain(sources.release()).chain(way.release()).chain(joined).collect();
-    let container = rollback.finish(state, page, master, open)?;
+    let container =
+        rollback.finish(state, page, master, open.chain(way.release()).chain(joined).collect())?;
     Ok(Container { gate, mask, ..container })
 }
 

@@ -11,17 +11,18 @@ use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+use rustix::thread::CapabilitySet;
 
 use super::{Bundle, c_path, idmap, targets};
 use crate::error::{Context, Error, Result, lossy};
-use crate::plan::{Idmap, Place, Placed, Plan};
+use crate::plan::{Facts, Idmap, Place, Placed, Plan};
 
 /// The opened sources.
 pub struct Sources<'a> {
-    /// Detached tree of the root file system; `None` where init must open it itself.
+    /// Detached tree of the root file system, once it is open; `None` where init must open it itself.
     pub root: Option<OwnedFd>,
-    /// Handle of its directory, which nobody uses after `open`: closing it is a call.
-    pub handle: OwnedFd,
+    /// Its directory.
+    handle: OwnedFd,
     /// Path of the root file system.
     pub root_path: &'a CStr,
     /// The plan's mounts, with their trees.
@@ -48,6 +49,15 @@ enum From<'a> {
 }
 
 impl<'a> Sources<'a> {
+    /// Opens the tree of the root file system. With many mounts on the host that takes its time, and init
+    /// needs it only when it runs.
+    pub fn open_root(&mut self) -> Result<()> {
+        if self.privileged && self.root.is_none() {
+            self.root = Some(root_tree(&self.handle).host("open_tree", lossy(self.root_path))?);
+        }
+        Ok(())
+    }
+
     /// Opens what did not exist before the container's own directories were made.
     pub fn open_late(&mut self, plan: &Plan<'_>, state: &Path) -> Result<()> {
         for (mount, placed) in self.mounts.iter_mut().zip(&plan.mounts) {
@@ -98,9 +108,9 @@ impl<'a> Sources<'a> {
         self.trees.into_iter().chain(self.root).chain([self.handle])
     }
 
-    /// The numbers of all trees, for init to inherit.
+    /// The numbers of the trees that init inherits.
     pub fn trees(&self) -> impl Iterator<Item = RawFd> {
-        self.trees.iter().chain(&self.root).map(AsRawFd::as_raw_fd)
+        self.trees.iter().map(AsRawFd::as_raw_fd)
     }
 }
 
@@ -129,8 +139,13 @@ fn clone_flags(recursive: bool) -> OpenTreeFlags {
 
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
+fn root_tree(handle: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let flags = CLONE | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
+    rustix::mount::open_tree(handle, "", flags)
+}
+
 /// Opens the root file system and every bind source.
-pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sources<'a>> {
+pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, facts: &Facts, bundle: &Bundle) -> Result<Sources<'a>> {
     let path = bundle.path.join(plan.rootfs);
     let handle =
         match rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
@@ -143,14 +158,19 @@ pub fn open<'a>(arena: &'a Bump, plan: &Plan<'a>, bundle: &Bundle) -> Result<Sou
     if (own.st_dev, own.st_ino) == (host.st_dev, host.st_ino) {
         return Err(root(&path, "is the host's own root"));
     }
-    let flags = CLONE | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
-    let root = match rustix::mount::open_tree(&handle, "", flags) {
-        Ok(tree) => Some(tree),
+    // The initial user namespace's CAP_SYS_ADMIN counts in every mount namespace; elsewhere the call tells.
+    let known = !facts.mapped
+        && rustix::thread::capabilities(None)
+            .host("capget", "self")?
+            .effective
+            .contains(CapabilitySet::SYS_ADMIN);
+    let root = if known { Ok(None) } else { root_tree(&handle).map(Some) };
+    let root = match root {
         Err(Errno::PERM) => None,
-        Err(errno) => return Err(errno).host("open_tree", path.display()),
+        root => root.host("open_tree", path.display())?,
     };
     let mut sources = Sources {
-        privileged: root.is_some(),
+        privileged: known || root.is_some(),
         root,
         handle,
         root_path: c_path(arena, &path)?,

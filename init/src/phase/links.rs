@@ -8,11 +8,7 @@ use crate::failure::{At, Fault, Op};
 use crate::path::Parent;
 
 /// Makes the links; one that is there already is the image's business.
-pub fn make<'a>(
-    root: BorrowedFd<'_>,
-    parent: &mut Parent<'a>,
-    links: &[Link<'a>],
-) -> Result<(), Fault<'a>> {
+pub fn make<'a>(root: BorrowedFd<'_>, parent: &mut Parent<'a>, links: &[Link<'a>]) -> Result<(), Fault<'a>> {
     for link in links {
         let (parent, name) = parent.of(root, link.path).at(Op::Open, link.path)?;
         match rustix::fs::symlinkat(link.target, parent, name) {

@@ -94,8 +94,17 @@ pub struct Received {
 impl Received {
     /// A descriptor that came, by its place.
     pub fn get(&self, index: usize) -> Option<i32> {
+        self.all().get(index).copied()
+    }
+
+    /// The last descriptor that came.
+    pub fn last(&self) -> Option<i32> {
+        self.all().last().copied()
+    }
+
+    fn all(&self) -> &[i32] {
         let bytes = self.length.saturating_sub(core::mem::offset_of!(Self, descriptors));
-        self.descriptors.get(index).copied().filter(|_| index < bytes / size_of::<i32>())
+        self.descriptors.get(..bytes / size_of::<i32>()).unwrap_or_default()
     }
 }
 
