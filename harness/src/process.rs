@@ -26,11 +26,26 @@ pub fn number(pid: Pid) -> i32 {
 /// The pidfd of this process, opened once.
 pub fn own() -> rustix::io::Result<BorrowedFd<'static>> {
     static OWN: OnceLock<OwnedFd> = OnceLock::new();
-    if OWN.get().is_none() {
-        let opened = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-        let _another_thread_was_first = OWN.set(opened);
+    once(&OWN, || rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty()))
+}
+
+/// The user namespace of this process, opened once, by way of its pidfd; by way of procfs it takes three
+/// times as long.
+fn own_user_namespace() -> rustix::io::Result<BorrowedFd<'static>> {
+    once(&OWN_USER_NAMESPACE, || own().and_then(sys::user_namespace))
+}
+
+static OWN_USER_NAMESPACE: OnceLock<OwnedFd> = OnceLock::new();
+
+/// What is open until the end of the process.
+fn once(
+    place: &'static OnceLock<OwnedFd>,
+    open: impl FnOnce() -> rustix::io::Result<OwnedFd>,
+) -> rustix::io::Result<BorrowedFd<'static>> {
+    if place.get().is_none() {
+        let _another_thread_was_first = place.set(open()?);
     }
-    OWN.get().map(AsFd::as_fd).ok_or(Errno::CHILD)
+    place.get().map(AsFd::as_fd).ok_or(Errno::BADF)
 }
 
 /// Waits until the process of a pidfd has ended; `false` if that takes longer than `limit`.
@@ -61,7 +76,7 @@ impl Birth {
     /// That of a process, for something that is kept until the next boot at most if it is `volatile`.
     /// `None` if there is none any more.
     pub fn of(pidfd: impl AsFd, pid: i32, volatile: bool) -> Option<Self> {
-        if volatile && rustix::fs::fstatfs(&pidfd).is_ok_and(|found| found.f_type == PIDFS_MAGIC) {
+        if volatile && is_on_pidfs(&pidfd) {
             return inode(pidfd).map(Self::Inode);
         }
         start_time(pid).map(Self::Time)
@@ -84,6 +99,12 @@ impl Birth {
             _ => false,
         }
     }
+}
+
+/// A kernel that knows the user namespace of a pidfd (6.11) has pidfs (6.9).
+fn is_on_pidfs(pidfd: impl AsFd) -> bool {
+    OWN_USER_NAMESPACE.get().is_some()
+        || rustix::fs::fstatfs(pidfd).is_ok_and(|found| found.f_type == PIDFS_MAGIC)
 }
 
 fn inode(pidfd: impl AsFd) -> Option<u64> {
@@ -136,8 +157,7 @@ const INITIAL: u64 = 0xefff_fffd;
 
 /// Whether root is an ordinary user outside of this user namespace, as an ordinary user's engine is.
 pub fn is_mapped() -> bool {
-    // By way of procfs it takes three times as long.
-    let direct = own().and_then(sys::user_namespace).and_then(rustix::fs::fstat);
-    let own = direct.or_else(|_| rustix::fs::stat("/proc/self/ns/user"));
+    let own = own_user_namespace().and_then(rustix::fs::fstat);
+    let own = own.or_else(|_| rustix::fs::stat("/proc/self/ns/user"));
     own.is_ok_and(|stat| stat.st_ino != INITIAL)
 }

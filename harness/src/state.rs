@@ -182,7 +182,7 @@ impl Store {
         let handle = rustix::fs::open(&path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .host("open", path.display())?;
         let found = rustix::fs::fstat(&handle).host("stat", path.display())?;
-        if found.st_uid != rustix::process::geteuid().as_raw() {
+        if found.st_uid != crate::sys::effective_uid() {
             return Err(Error::file(&path, "belongs to another user"));
         }
         if found.st_mode & 0o022 != 0 {
@@ -199,6 +199,11 @@ impl Store {
     /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its descriptor.
+    pub fn release(self) -> OwnedFd {
+        self.handle
     }
 
     /// The ids of all containers, sorted.
@@ -262,14 +267,13 @@ impl Directory {
         Ok((page, map))
     }
 
-    /// Writes the state: the first one in place, later ones as a new file renamed over it.
-    pub fn store(&self, state: &State, first: bool) -> Result<()> {
-        self.write(state, if first { STATE } else { NEW })?;
-        if first { Ok(()) } else { self.publish() }
+    /// Writes the first state. The file is to be closed some time.
+    pub fn store(&self, state: &State) -> Result<OwnedFd> {
+        self.write(state, STATE)
     }
 
-    /// Writes the state that `publish` puts in force.
-    pub fn prepare(&self, state: &State) -> Result<()> {
+    /// Writes the state that `publish` puts in force, as a new file. It is to be closed some time.
+    pub fn prepare(&self, state: &State) -> Result<OwnedFd> {
         self.write(state, NEW)
     }
 
@@ -279,18 +283,20 @@ impl Directory {
         rustix::fs::renameat(&self.handle, NEW, &self.handle, STATE).host("rename", place.display())
     }
 
-    fn write(&self, state: &State, name: &str) -> Result<()> {
+    fn write(&self, state: &State, name: &str) -> Result<OwnedFd> {
         let text = serde_json::to_vec(state).map_err(|error| Error::file(&self.path, error.to_string()))?;
         self.put(name, OFlags::EXCL, &text)
     }
 
     /// Writes a file that must be new (`EXCL`), or takes the place of an older one (`TRUNC`).
-    fn put(&self, name: &str, how: OFlags, text: &[u8]) -> Result<()> {
+    fn put(&self, name: &str, how: OFlags, text: &[u8]) -> Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | how;
         let place = self.path.join(name);
         let file = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o600))
             .host("create", place.display())?;
-        std::fs::File::from(file).write_all(text).host("write", place.display())
+        let mut file = std::fs::File::from(file);
+        file.write_all(text).host("write", place.display())?;
+        Ok(file.into())
     }
 
     /// What is in a file, if there is one.
@@ -308,7 +314,7 @@ impl Directory {
 
     /// Keeps the seccomp filter for `exec`: a bundle may change, a container's filter does not.
     pub fn store_filter(&self, section: &[u8]) -> Result<()> {
-        self.put(FILTER, OFlags::EXCL, section)
+        self.put(FILTER, OFlags::EXCL, section).map(drop)
     }
 
     /// The container's seccomp filter, as init takes it.
@@ -319,7 +325,7 @@ impl Directory {
     /// Keeps the names of the container's device programs on a cgroup that was there before, and stays.
     pub fn store_programs(&self, programs: &[ProgramName]) -> Result<()> {
         let text: String = programs.iter().map(|name| format!("{} {}\n", name.id, name.load_time)).collect();
-        self.put(PROGRAM, OFlags::TRUNC, text.as_bytes())
+        self.put(PROGRAM, OFlags::TRUNC, text.as_bytes()).map(drop)
     }
 
     /// The names of those programs.
@@ -424,7 +430,7 @@ impl Directory {
             rustix::fs::openat(&self.handle, name, flags, Mode::empty()).host("open", place.display())?;
         let found = rustix::fs::fstat(&gate).host("stat", place.display())?;
         if FileType::from_raw_mode(found.st_mode) != FileType::Fifo
-            || found.st_uid != rustix::process::geteuid().as_raw()
+            || found.st_uid != crate::sys::effective_uid()
         {
             return Err(Error::file(&place, "not the fifo that create made"));
         }

@@ -44,6 +44,8 @@ message! {
         pub devices: &'a [Device<'a>],
         /// Symbolic links, made after the devices; one that exists is left alone.
         pub links: &'a [Link<'a>],
+        /// procRun is sent before init is ready: it sends no procReady.
+        pub ahead: bool,
         /// Send procHooks before the switch to the new root, and wait for procResume.
         pub hooks: bool,
         /// sethostname(2); empty: leave.

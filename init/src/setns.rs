@@ -5,7 +5,7 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::FdFlags;
 
-use crate::config::{InitConfig, PROC_DONE, PROC_READY, PROC_RUN, Process};
+use crate::config::{InitConfig, PROC_DONE, Process};
 use crate::failure::{At, Fault, Op, Phase};
 use crate::phase::{
     console, environment, exec, finalize, keyring, label, lookpath, namespaces, parent, process, ready, seal,
@@ -74,8 +74,7 @@ fn prepare<'a>(
 
     // All that needs the harness is done: it raises hard limits.
     init.enter(Phase::Ready);
-    ready::send(socket, PROC_READY)?;
-    ready::wait(socket, PROC_RUN)?;
+    ready::run(socket, config.ahead)?;
 
     // Before the ids change: the label is the set-up's to give.
     if !config.labels.selinux.is_empty() {

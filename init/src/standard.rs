@@ -5,9 +5,7 @@ use core::ffi::{CStr, c_char};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crate::config::{
-    InitConfig, PROC_DONE, PROC_HOOKS, PROC_NETWORK, PROC_READY, PROC_RESUME, PROC_RUN, Process,
-};
+use crate::config::{InitConfig, PROC_DONE, PROC_HOOKS, PROC_NETWORK, PROC_RESUME, Process};
 use crate::failure::{Fault, Op, Phase};
 use crate::path::Parent;
 use crate::phase::gate::Spent;
@@ -192,8 +190,7 @@ fn prepare<'a>(
 
     // All that needs the harness is done: it raises hard limits, and knows whom to kill.
     init.enter(Phase::Ready);
-    ready::send(socket, PROC_READY)?;
-    ready::wait(socket, PROC_RUN)?;
+    ready::run(socket, config.ahead)?;
 
     // With the process's identity from here on, while the root is still writable for its cwd.
     init.enter(Phase::Finalize);

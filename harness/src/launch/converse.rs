@@ -1,5 +1,6 @@
 //! The conversation with a standard init: what it does not depend on yet is done while it works.
 
+use std::ffi::CStr;
 use std::path::Path;
 
 use init_core::config::{
@@ -27,6 +28,8 @@ pub struct Talk<'t, 'a> {
     pub init: Init<'t>,
     /// What was planned.
     pub plan: &'t Plan<'t>,
+    /// Whether init is told to run before it says that it is ready.
+    pub ahead: bool,
     /// Which way it goes.
     pub way: &'t Way,
     /// Namespaces that are joined.
@@ -51,8 +54,25 @@ pub struct Talk<'t, 'a> {
     pub gate: Option<OwnedFd>,
     /// The caller's signal mask, if signals are blocked from then on.
     pub mask: Option<sys::Mask>,
+    /// What nobody needs any more; closing it is a call.
+    pub open: Vec<OwnedFd>,
     /// What was asked for.
     pub options: &'t Options,
+}
+
+/// Whether init can be told to run before it says that it is ready: nothing is asked in between, and no
+/// other process takes its place.
+pub fn runs_ahead(plan: &Plan<'_>, way: &Way, sources: &Sources<'_>) -> bool {
+    let asked = plan.hooks.at_create()
+        || sources.is_asked()
+        || plan.namespaces.is_joined(Kind::User)
+        || moves_devices(plan, way);
+    way.late.is_none() && !asked
+}
+
+/// Whether the host's devices are to be sent to a namespace that init is in already.
+fn moves_devices(plan: &Plan<'_>, way: &Way) -> bool {
+    !plan.network.devices.is_empty() && !way.join_network
 }
 
 impl Talk<'_, '_> {
@@ -82,39 +102,50 @@ impl Talk<'_, '_> {
         }
         self.attach_devices(state)?;
         self.cgroup.count()?;
-        // Where no other process takes its place, init is known while it is still at work; and where
-        // it asks for nothing in between, it is told to run before it says that it is ready.
+        // Where no other process takes its place, init is known while it is still at work.
         let known = self.way.late.is_none();
-        let ahead = known && !self.is_asked();
         if known {
-            let settled = self.record(state).and_then(|()| if ahead { self.tune(state) } else { Ok(()) });
-            self.init.checked(settled)?;
+            let recorded = self.record(state);
+            self.init.checked(recorded)?;
         }
-        if ahead {
-            self.init.send(PROC_RUN)?;
+        if self.ahead {
+            self.let_run(state)?;
+            self.answer_until(PROC_DONE, state)?;
+            self.go_home()?;
+        } else {
+            self.answer_until(PROC_READY, state)?;
+            self.follow(state)?;
+            self.go_home()?;
+            let recorded = maps::check(state.pid, &self.plan.namespaces)
+                .and_then(|()| if known { Ok(()) } else { self.record(state) });
+            self.init.checked(recorded)?;
+            self.let_run(state)?;
+            // Success is this frame, never the end of the connection.
+            self.init.expect(PROC_DONE)?;
         }
+        // Init has nothing more to say, so an error here is the harness's own.
+        let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
+        settle::tell(socket, file, self.init.pidfd.as_ref(), state.pid)
+    }
+
+    /// Answers init until it sends `last`.
+    fn answer_until(&mut self, last: &CStr, state: &mut State) -> Result<()> {
         loop {
             let step = self.init.next()?;
-            if step.is(PROC_READY) {
-                break;
+            if step.is(last) {
+                return Ok(());
             }
             let answered = self.answer(step, state);
             self.init.checked(answered)?;
         }
-        self.follow(state)?;
-        self.go_home()?;
-        let joined = maps::check(state.pid, &self.plan.namespaces);
-        self.init.checked(joined)?;
-        if !ahead {
-            let settled = if known { Ok(()) } else { self.record(state) }.and_then(|()| self.tune(state));
-            self.init.checked(settled)?;
-        }
-        // In force while init still ends with the harness: killed from here on, `delete` finds everything.
-        let published = self.directory.publish();
+    }
+
+    /// The last of what init waits for. The state is in force before, while init still ends with the
+    /// harness: killed from there on, `delete` finds everything.
+    fn let_run(&mut self, state: &State) -> Result<()> {
+        let published = self.tune(state).and_then(|()| self.directory.publish());
         self.init.checked(published)?;
-        if !ahead {
-            self.init.send(PROC_RUN)?;
-        }
+        self.init.send(PROC_RUN)?;
         if self.may_open_gate_ahead() {
             // From here on a signal of whoever stays is one for the process.
             if self.options.stays {
@@ -122,19 +153,7 @@ impl Talk<'_, '_> {
             }
             self.gate = Some(self.directory.open_gate()?);
         }
-        // Success is this frame, never the end of the connection.
-        self.init.expect(PROC_DONE)?;
-        // Init has nothing more to say, so an error here is the harness's own.
-        let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
-        settle::tell(socket, file, self.init.pidfd.as_ref(), state.pid)
-    }
-
-    /// Whether the plan has a question of init's that waits for an answer.
-    fn is_asked(&self) -> bool {
-        self.plan.hooks.at_create()
-            || self.sources.is_asked()
-            || self.plan.namespaces.is_joined(Kind::User)
-            || self.moves_devices()
+        Ok(())
     }
 
     /// Whether nothing is to happen between the container's creation and its start, so that init need not
@@ -151,11 +170,6 @@ impl Talk<'_, '_> {
             && options.pidfd_socket.is_none()
     }
 
-    /// Whether the host's devices are to be sent to a namespace that init is in already.
-    fn moves_devices(&self) -> bool {
-        !self.plan.network.devices.is_empty() && !self.way.join_network
-    }
-
     fn write_maps(&self, pid: i32) -> Result<()> {
         let namespaces = &self.plan.namespaces;
         if namespaces.is_new(Kind::User) {
@@ -167,7 +181,7 @@ impl Talk<'_, '_> {
     /// A step of init that the plan has asked for.
     fn answer(&mut self, step: Step, state: &mut State) -> Result<()> {
         let terminal = self.plan.process.as_ref().is_some_and(|planned| planned.terminal.open);
-        if step.is(PROC_NETWORK) && self.moves_devices() {
+        if step.is(PROC_NETWORK) && moves_devices(self.plan, self.way) {
             self.follow(state)?;
             let file = self.joined.iter().find(|(_, kind)| *kind == Kind::Network);
             let to = match file {
@@ -227,11 +241,12 @@ impl Talk<'_, '_> {
     }
 
     /// The state, up to putting it in force.
-    fn record(&self, state: &mut State) -> Result<()> {
+    fn record(&mut self, state: &mut State) -> Result<()> {
         let volatile = self.directory.is_volatile();
         let birth = self.init.pidfd.as_ref().and_then(|pidfd| Birth::of(pidfd, state.pid, volatile));
         state.birth = Some(birth.ok_or_else(|| Error::State("init is gone".into()))?);
-        self.directory.prepare(state)
+        self.open.push(self.directory.prepare(state)?);
+        Ok(())
     }
 
     /// What is set from outside.
@@ -243,7 +258,7 @@ impl Talk<'_, '_> {
 
     /// Attaches the device policy of cgroup v2. A cgroup that was there before takes a program once only,
     /// so there the container has one of its own, which goes with it.
-    fn attach_devices(&self, state: &State) -> Result<()> {
+    fn attach_devices(&mut self, state: &State) -> Result<()> {
         let Some(directory) = &self.cgroup.entry.unified else { return Ok(()) };
         let Some(code) = cgroup::devices::compile(&self.plan.cgroup.devices) else { return Ok(()) };
         let program = if state.made.is_empty() {
@@ -254,7 +269,9 @@ impl Talk<'_, '_> {
         } else {
             programs::device_program(self.template, &code)?
         };
-        sys::attach_device_program(directory, program).host("attach", "device program")
+        sys::attach_device_program(directory, &program).host("attach", "device program")?;
+        self.open.push(program);
+        Ok(())
     }
 
     /// Back to the harness's own network namespace: init has joined the other one by now.

@@ -160,7 +160,11 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let keyring = std::ffi::CString::new(format!("_ses.{}", state.id)).unwrap_or_default();
+    // Where nothing has to be set from outside.
+    let ahead = settle::is_tuned(&order.process, order.schedule, state.rdt.as_ref())?
+        && matches!(options.affinity, [_, None]);
     let config = InitConfig {
+        ahead,
         parent: own.as_raw_fd(),
         page: page_file.as_raw_fd(),
         filter: order.filter.is_some(),
@@ -202,6 +206,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         socket,
         master: None,
         pid: number(pid),
+        ahead,
     };
     let done = talk.init.load().and_then(|_image| {
         let _file = talk.init.configure(&config, &sections, None)?;
@@ -260,19 +265,19 @@ struct Talk<'t> {
     socket: Option<OwnedFd>,
     master: Option<OwnedFd>,
     pid: i32,
+    /// Whether init is told to run before it says that it is ready.
+    ahead: bool,
 }
 
 impl Talk<'_> {
     fn run(&mut self, connection: Option<&Connection<'_>>) -> Result<()> {
-        // Ahead where nothing has to be set from outside: init then goes on without waiting.
-        let ahead = settle::is_tuned(&self.order.process, self.order.schedule, self.state.rdt.as_ref())?
-            && matches!(self.options.affinity, [_, None]);
-        if ahead {
+        if self.ahead {
             self.init.send(PROC_RUN)?;
         }
+        let last = if self.ahead { PROC_DONE } else { PROC_READY };
         loop {
             match self.init.next()? {
-                step if step.is(PROC_READY) => break,
+                step if step.is(last) => break,
                 step if step.is(PROC_CONSOLE) && self.order.terminal.open => {
                     self.master = console::pass_on(self.socket.as_ref(), step.descriptor()?)?;
                 }
@@ -280,15 +285,15 @@ impl Talk<'_> {
             }
         }
         self.pid = settle::follow(&mut self.init, self.pid)?;
-        if ahead {
+        if self.ahead {
             // Init has nothing to wait for any more, so an error here is the harness's own.
             self.tell()?;
         } else {
             let settled = self.tune().and_then(|()| self.tell());
             self.init.checked(settled)?;
             self.init.send(PROC_RUN)?;
+            self.init.expect(PROC_DONE)?;
         }
-        self.init.expect(PROC_DONE)?;
         if let Some(connection) = connection
             && let Some(process) = self.init.pidfd.as_ref()
         {

@@ -28,6 +28,7 @@ pub fn explain(bundle: &Bundle, wishes: Wishes) -> Result<(&'static str, Vec<Ste
         keyring: c"_ses.ID",
         root: (None, sources.root_path),
         switch: way.switch,
+        ahead: false,
         join_network: way.join_network,
         namespaces: way.namespaces(),
         mounts: &sources.mounts,

@@ -39,7 +39,7 @@ use std::path::{Path, PathBuf};
 use bumpalo::Bump;
 use init_core::config::SENT;
 use init_core::sys::page::Page;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
@@ -115,6 +115,8 @@ struct Rollback {
     rdt: rdt::Made,
     child: Option<OwnedFd>,
     pid_file: Option<PathBuf>,
+    /// What nobody needs any more; closing it is a call.
+    open: Vec<OwnedFd>,
 }
 
 impl Rollback {
@@ -130,6 +132,7 @@ impl Rollback {
         master: Option<OwnedFd>,
         mut open: Vec<OwnedFd>,
     ) -> Result<Container> {
+        open.append(&mut self.open);
         open.extend(std::mem::take(&mut self.cgroup).entry.release());
         let directory = self.directory.take().ok_or_else(nothing)?;
         let (gate, mask) = (None, None);
@@ -193,7 +196,8 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     state.cgroups = cgroup::directories(&plan.cgroup, &facts);
     // A forecast, for `delete` after a create that does not come back; then the truth.
     state.made = state.cgroups.iter().filter(|path| !path.exists()).cloned().collect();
-    rollback.directory()?.store(&state, true)?;
+    let first = rollback.directory()?.store(&state)?;
+    rollback.open.push(first);
     make_cgroup(&plan, &facts, sources.privileged, &mut rollback, &mut state)?;
     if let Some(rdt) = &plan.rdt {
         rollback.rdt = rdt::make(rdt, id)?;
@@ -210,7 +214,8 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
         state.startable = false;
         rollback.cgroup.count()?;
         directory.make_gate()?;
-        directory.store(&state, false)?;
+        directory.prepare(&state)?;
+        directory.publish()?;
         return rollback.finish(state, page, None, vec![page_file]);
     }
     let filter = plan.filter.as_ref().map(Ready::section);
@@ -224,6 +229,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &Options) -> Resu
     // (mount_too_revealing in fs/namespace.c).
     let way = Way::choose(&store, &plan, &joined, sources.privileged && !facts.mapped)?;
     let template = template::directory(&store);
+    rollback.open.push(store.release());
     let work =
         Work { plan: &plan, filter, sources, joined, way, template, devices, console, page_file, page };
     let poststop = plan.hooks.poststop.clone().unwrap_or_default();
@@ -290,6 +296,16 @@ struct Work<'w> {
     page: &'static Page,
 }
 
+impl Work<'_> {
+    /// The numbers of what init inherits: that of `descriptors`, and of what it is made from.
+    fn inherited(&self, descriptors: [BorrowedFd<'_>; 3], options: &Options) -> Vec<RawFd> {
+        let first = descriptors.into_iter().chain([self.page_file.as_fd()]).map(|file| file.as_raw_fd());
+        let joins = self.way.namespaces().join.iter().map(|join| join.fd);
+        let preserved = 3..3 + options.wishes.extra.preserve as i32;
+        first.chain(self.sources.trees()).chain(joins).chain(preserved).collect()
+    }
+}
+
 /// Starts init and sees it through to `Done`.
 fn start_init(
     work: Work<'_>,
@@ -297,32 +313,29 @@ fn start_init(
     mut rollback: Rollback,
     options: &Options,
 ) -> Result<Container> {
-    let Work { plan, filter, mut sources, joined, way, template, mut devices, console, page_file, page } =
-        work;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (ours, theirs) = pair.host("socketpair", "for init")?;
     let own = process::own().host("pidfd_open", "self")?;
     let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
-    let state_directory = directory.as_fd().as_raw_fd();
-    let mut inherit = vec![theirs.as_raw_fd(), state_directory, page_file.as_raw_fd(), own.as_raw_fd()];
-    inherit.extend(sources.trees());
-    inherit.extend(way.namespaces().join.iter().map(|join| join.fd));
-    inherit.extend(3..3 + options.wishes.extra.preserve as i32);
-    let (pid, pidfd) = child::spawn(&child::Start {
-        way: &way,
-        joined: if way.late.is_some() { &[] } else { &joined },
+    let child = child::Start {
+        way: &work.way,
+        joined: if work.way.late.is_some() { &[] } else { &work.joined },
         cgroup: &rollback.cgroup.entry,
         socket: &theirs,
         peer: &ours,
-        state: Some(state_directory),
-        inherit: &inherit,
-        page,
+        state: Some(directory.as_fd().as_raw_fd()),
+        inherit: &work.inherited([theirs.as_fd(), directory.as_fd(), own], options),
+        page: work.page,
         share: !state.memory_limit,
-    })?;
+    };
+    let (pid, pidfd) = child::spawn(&child)?;
     drop(theirs);
     rollback.child = Some(pidfd);
     state.pid = number(pid);
     let cgroups = state.cgroups.clone();
+    let Work { plan, filter, mut sources, joined, way, template, mut devices, console, page_file, page } =
+        work;
+    let ahead = converse::runs_ahead(plan, &way, &sources);
     let mut init = handshake::Init {
         socket: ours,
         page,
@@ -333,8 +346,7 @@ fn start_init(
     // While the child enters its namespaces, and then executes init.
     directory.make_gate()?;
     let image = init.load()?;
-    let opened = sources.open_root();
-    init.checked(opened)?;
+    init.checked(sources.open_root())?;
     let keyring = CString::new(format!("_ses.{}", state.id)).map_err(|_| nothing())?;
     let config = plan.config(&Launch {
         parent: own.as_raw_fd(),
@@ -343,6 +355,7 @@ fn start_init(
         keyring: &keyring,
         root: (sources.root.as_ref().map(|_| SENT), sources.root_path),
         switch: way.switch,
+        ahead,
         join_network: way.join_network,
         namespaces: way.namespaces(),
         mounts: &sources.mounts,
@@ -353,6 +366,7 @@ fn start_init(
     let mut talk = converse::Talk {
         init,
         plan,
+        ahead,
         way: &way,
         joined: &joined,
         sources: &mut sources,
@@ -365,16 +379,17 @@ fn start_init(
         home: None,
         gate: None,
         mask: None,
+        open: Vec::new(),
         options,
     };
     let done = talk.run(pid, &mut state);
-    let converse::Talk { init, master, devices, gate, mask, .. } = talk;
+    let converse::Talk { init, master, devices, gate, mask, open, .. } = talk;
     if done.is_err() {
         rollback.pid_file.clone_from(&options.pid_file);
         devices.take_back();
     }
     done.map_err(|error| blame::place(plan, error))?;
-    let open = [init.socket, page_file, image].into_iter().chain(long).chain(sources.release());
+    let open = open.into_iter().chain([init.socket, page_file, image]).chain(long).chain(sources.release());
     let joined = joined.into_iter().map(|(file, _)| file);
     let container =
         rollback.finish(state, page, master, open.chain(way.release()).chain(joined).collect())?;

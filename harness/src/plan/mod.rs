@@ -125,6 +125,8 @@ pub struct Launch<'l> {
     pub root: (Option<i32>, &'l CStr),
     /// How to leave the old root.
     pub switch: u32,
+    /// procRun is sent ahead.
+    pub ahead: bool,
     /// Join the harness's network namespace late.
     pub join_network: bool,
     /// Namespaces that init enters itself.
@@ -275,6 +277,7 @@ impl<'a> Plan<'a> {
             keyring: if self.wishes.no_new_keyring { c"" } else { launch.keyring },
             terminal: Terminal { console: terminal.console && own_console, ..terminal },
             labels: planned.map(|planned| planned.labels).unwrap_or_default(),
+            ahead: launch.ahead,
             hooks: self.hooks.at_create(),
             root: Root {
                 tree: launch.root.0,

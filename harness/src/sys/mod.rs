@@ -36,6 +36,16 @@ pub fn borrow(number: RawFd) -> BorrowedFd<'static> {
     init_core::sys::descriptor(number)
 }
 
+/// The effective user id that the process was started with (`AT_EUID`, getauxval(3)), which the harness
+/// never changes.
+pub fn effective_uid() -> u32 {
+    const AT_EUID: std::ffi::c_ulong = 12;
+    unsafe extern "C" {
+        safe fn getauxval(kind: std::ffi::c_ulong) -> std::ffi::c_ulong;
+    }
+    getauxval(AT_EUID) as u32
+}
+
 /// Opens /dev/null in the place of standard streams that the caller has closed.
 pub fn open_missing_streams() -> crate::error::Result<()> {
     use crate::error::Context;

@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use crate::config::{ProcError, Sync};
+use crate::config::{PROC_READY, PROC_RUN, ProcError, Sync};
 use crate::failure::{At, Fault, Op, Phase};
 use crate::sys;
 use crate::sys::arena::Arena;
@@ -42,6 +42,14 @@ pub fn wait_with(
     received: &mut Received,
 ) -> Result<(), Fault<'static>> {
     expect(step, |frame| sys::tty::receive_with(socket, frame, received))
+}
+
+/// Says that all is done that needs the harness, and waits for its word to go on, which may come `ahead`.
+pub fn run(socket: BorrowedFd<'_>, ahead: bool) -> Result<(), Fault<'static>> {
+    if !ahead {
+        send(socket, PROC_READY)?;
+    }
+    wait(socket, PROC_RUN)
 }
 
 /// Has the frame of `step` received, whole and in one call, since its bytes are known.

@@ -75,6 +75,7 @@ fn every_field_survives_the_wire() {
         late: layer,
         devices: &device,
         links: &[Link { path: c"/dev/fd", target: c"/proc/self/fd" }],
+        ahead: true,
         hooks: true,
         hostname: c"h",
         domainname: c"d",
