@@ -81,12 +81,18 @@ pub fn start_initialization(mut boot: Boot, memory: Memory) -> i32 {
         Ok(init) => init,
         Err(fault) => return complain(&fault),
     };
-    let spent =
-        Spent { image: memory.image, memory: [addresses(memory.arena), addresses(memory.message), 0..0] };
+    let spent = Spent {
+        image: memory.image,
+        memory: [addresses(memory.arena), addresses(memory.message), 0..0],
+        stack: boot.stack(),
+    };
     let rest = Arena::new(memory.rest);
     let fault = match receive(&mut init, memory.arena, memory.message, &rest) {
         Ok((config, sections, arena)) => match boot.init_type {
-            InitType::Standard => standard::init(&mut init, &config, sections, &arena, &rest, spent),
+            InitType::Standard => match standard::init(&mut init, &config, sections, &arena, &rest, spent) {
+                Ok(kept) => sys::go_on(memory.stack, standard::Waiting { init, kept, rest }, standard::start),
+                Err(fault) => fault,
+            },
             InitType::Setns => setns::init(&mut init, &config, sections, &arena),
         },
         Err(fault) => fault,

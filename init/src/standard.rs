@@ -18,8 +18,7 @@ use crate::sys::arena::{Arena, Full};
 use crate::sys::descriptor;
 use crate::{Bootstrap, Sections};
 
-/// Sets the container up, tells the harness, waits for `start` and becomes the process. Returns
-/// only on failure.
+/// Sets the container up and tells the harness that it is created.
 ///
 /// `arena` holds the configuration; what is needed after the gate is copied to `rest`, so that
 /// the memory in `spent` can be given back while the container waits.
@@ -30,12 +29,9 @@ pub(crate) fn init<'a>(
     arena: &Arena<'a>,
     rest: &Arena<'a>,
     spent: Spent,
-) -> Fault<'a> {
-    let prepared = prepare(init, config, sections, arena);
-    match prepared.and_then(|prepared| keep(init, prepared, arena, rest, spent)) {
-        Ok(kept) => start(init, &kept, rest),
-        Err(fault) => fault,
-    }
+) -> Result<Kept<'a>, Fault<'a>> {
+    let prepared = prepare(init, config, sections, arena)?;
+    keep(init, prepared, arena, rest, spent)
 }
 
 /// What `prepare` leaves.
@@ -49,7 +45,7 @@ struct Prepared<'a> {
 }
 
 /// What `start` needs once the gate is open.
-struct Kept<'a> {
+pub(crate) struct Kept<'a> {
     path: &'a CStr,
     argv: &'a [*const c_char],
     envp: &'a [*const c_char],
@@ -61,9 +57,8 @@ struct Kept<'a> {
     spent: Spent,
 }
 
-/// Up to `created`. Not part of its caller's frame, which stays while the container waits.
+/// Up to `created`.
 #[allow(clippy::too_many_lines)] // The list of steps, with a sentence for each.
-#[inline(never)]
 fn prepare<'a>(
     init: &mut Bootstrap,
     config: &InitConfig<'a>,
@@ -278,15 +273,25 @@ fn keep<'a>(
     Ok(kept)
 }
 
-/// From `created` to the process.
-fn start<'a>(init: &mut Bootstrap, kept: &Kept<'a>, rest: &Arena<'a>) -> Fault<'a> {
-    match released(init, kept) {
+/// An init that is on a stack of its own, for the one before is given back.
+pub(crate) struct Waiting {
+    pub init: Bootstrap,
+    pub kept: Kept<'static>,
+    pub rest: Arena<'static>,
+}
+
+/// From `created` to the process. Returns only on failure, with the exit status.
+pub(crate) fn start(waiting: &mut Waiting) -> i32 {
+    let Waiting { init, kept, rest } = waiting;
+    let fault = match released(init, kept) {
         Ok(()) => {
             let program = exec::Program { path: kept.path, argv: kept.argv, envp: kept.envp };
             exec::exec(&program, kept.filter, &kept.process, init.page, rest)
         }
         Err(fault) => fault,
-    }
+    };
+    init.report(&fault);
+    1
 }
 
 fn released<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Result<(), Fault<'a>> {

@@ -100,16 +100,24 @@ impl Talk<'_, '_> {
         if self.way.join_network {
             self.make_network()?;
         }
-        self.attach_devices(state)?;
-        self.cgroup.count()?;
-        // Where no other process takes its place, init is known while it is still at work.
+        // Where no other process takes its place, init is known while it is still at work. From procRun on
+        // it may outlive the harness; until the state is published it is `creating`, with all that
+        // `delete` has to know.
         let known = self.way.late.is_none();
         if known {
-            let recorded = self.record(state);
+            let recorded =
+                self.record(state).and_then(|()| if self.ahead { self.tune(state) } else { Ok(()) });
             self.init.checked(recorded)?;
         }
         if self.ahead {
-            self.let_run(state)?;
+            self.init.send(PROC_RUN)?;
+        }
+        // Nothing here is init's to wait for, but the container has it before it is `created`.
+        self.bring_loopback_up()?;
+        self.attach_devices(state)?;
+        self.cgroup.count()?;
+        if self.ahead {
+            self.publish()?;
             self.answer_until(PROC_DONE, state)?;
             self.go_home()?;
         } else {
@@ -117,9 +125,11 @@ impl Talk<'_, '_> {
             self.follow(state)?;
             self.go_home()?;
             let recorded = maps::check(state.pid, &self.plan.namespaces)
-                .and_then(|()| if known { Ok(()) } else { self.record(state) });
+                .and_then(|()| if known { Ok(()) } else { self.record(state) })
+                .and_then(|()| self.tune(state));
             self.init.checked(recorded)?;
-            self.let_run(state)?;
+            self.publish()?;
+            self.init.send(PROC_RUN)?;
             // Success is this frame, never the end of the connection.
             self.init.expect(PROC_DONE)?;
         }
@@ -140,12 +150,10 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// The last of what init waits for. The state is in force before, while init still ends with the
-    /// harness: killed from there on, `delete` finds everything.
-    fn let_run(&mut self, state: &State) -> Result<()> {
-        let published = self.tune(state).and_then(|()| self.directory.publish());
+    /// The state is in force: the container is `created` as soon as init says so.
+    fn publish(&mut self) -> Result<()> {
+        let published = self.directory.publish();
         self.init.checked(published)?;
-        self.init.send(PROC_RUN)?;
         if self.may_open_gate_ahead() {
             // From here on a signal of whoever stays is one for the process.
             if self.options.stays {
@@ -282,9 +290,8 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// Makes the network namespace here, while init mounts, tells init that it can be joined, and brings
-    /// its loopback device up: that init waits for only where it configures the network, and the
-    /// container's process always (procRun comes later). The way back is kept for those who stay.
+    /// Makes the network namespace here, while init mounts, and tells init that it can be joined. The way
+    /// back is kept for those who stay.
     fn make_network(&mut self) -> Result<()> {
         use rustix::fs::{Mode, OFlags};
         const FILE: &str = "/proc/self/ns/net";
@@ -296,11 +303,17 @@ impl Talk<'_, '_> {
         if !self.plan.network.devices.is_empty() {
             self.devices.send(&network::Destination::Process(number(rustix::process::getpid())))?;
         }
-        if !self.plan.network.is_empty() {
-            network::loopback()?;
-            return self.init.send(PROC_NETWORK);
-        }
-        self.init.send(PROC_NETWORK)?;
-        network::loopback()
+        self.early_loopback().then(network::loopback).transpose()?;
+        self.init.send(PROC_NETWORK)
+    }
+
+    /// Whether init configures the network, for which its loopback device must be up.
+    fn early_loopback(&self) -> bool {
+        !self.plan.network.is_empty()
+    }
+
+    /// In the network namespace that the harness has made.
+    fn bring_loopback_up(&self) -> Result<()> {
+        if self.way.join_network && !self.early_loopback() { network::loopback() } else { Ok(()) }
     }
 }

@@ -21,6 +21,8 @@ pub struct Spent {
     /// The configuration: what was made of it, its text, and what its copy has left free. Empty
     /// where it is still needed.
     pub memory: [Range<usize>; 3],
+    /// The stack up to here.
+    pub stack: Range<usize>,
 }
 
 /// Opens the fifo for writing, which blocks until `start` opens it for reading, and writes `0`.
@@ -35,7 +37,7 @@ pub fn wait(procfs: &Procfs, fifo: &OwnedFd, spent: &Spent) -> Result<OwnedFd, F
     link.put(b"\0");
     let link = CStr::from_bytes_with_nul(&link).map_err(|_| Fault::check(Op::Open, EXEC_FIFO))?;
     let [arena, message, rest] = spent.memory.clone();
-    let ranges = [arena, message, rest, sys::used_stack()];
+    let ranges = [arena, message, rest, spent.stack.clone()];
     let gate = sys::open_trimmed(procfs.as_fd(), link, &spent.image, &ranges).at(Op::Open, EXEC_FIFO)?;
     let found = rustix::fs::fstat(&gate).at(Op::Stat, EXEC_FIFO)?;
     if FileType::from_raw_mode(found.st_mode) != FileType::Fifo {

@@ -1,4 +1,4 @@
-//! The system call instruction of each architecture; nothing else is written in assembly here.
+//! The system call instruction of each architecture, and the way to another stack.
 
 use core::arch::asm;
 
@@ -53,4 +53,24 @@ pub unsafe fn syscall(nr: u32, args: [usize; 5]) -> isize {
              in("a2") args[2], in("a3") args[3], in("a4") args[4], options(nostack));
     }
     out
+}
+
+/// Leaves the stack for the one that ends at `top`, a multiple of 16, and goes on in `entry`.
+///
+/// # Safety
+/// Below `top` lies memory enough for all that `entry` does, and nobody else's.
+pub unsafe fn leave_stack(top: usize, argument: usize, entry: extern "C" fn(usize) -> !) -> ! {
+    // SAFETY: `entry` does not return, so nothing looks at the stack before again; `argument` and `top` are
+    // the caller's word.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("mov rsp, {top}", "xor ebp, ebp", "call {entry}", "ud2",
+             top = in(reg) top, entry = in(reg) entry, in("rdi") argument, options(noreturn));
+        #[cfg(target_arch = "aarch64")]
+        asm!("mov sp, {top}", "mov x29, xzr", "mov x30, xzr", "br {entry}",
+             top = in(reg) top, entry = in(reg) entry, in("x0") argument, options(noreturn));
+        #[cfg(target_arch = "riscv64")]
+        asm!("mv sp, {top}", "mv ra, zero", "jr {entry}",
+             top = in(reg) top, entry = in(reg) entry, in("a0") argument, options(noreturn));
+    }
 }

@@ -10,6 +10,7 @@ use crate::wire::MAX_INLINE;
 
 /// What the kernel put on the stack for this process.
 pub struct Boot {
+    name: usize,
     environment: *const *mut c_char,
     /// The kernel says that privileges were gained at execve (`AT_SECURE`, getauxval(3)).
     pub secure: bool,
@@ -25,10 +26,19 @@ impl Boot {
     pub unsafe fn new(stack: *const usize) -> Self {
         // SAFETY: the first word is argc; argv, a null, envp, a null and auxv follow.
         let argc = unsafe { stack.read() };
+        // SAFETY: the pointer to argv[0] follows, or the null one.
+        let name = unsafe { stack.wrapping_add(1).read() };
         let environment = stack.wrapping_add(argc + 2);
         // SAFETY: envp begins after argc words of argv and its null.
         let secure = unsafe { is_secure(environment) };
-        Self { environment: environment.cast(), secure, init_type: InitType::Standard }
+        Self { name, environment: environment.cast(), secure, init_type: InitType::Standard }
+    }
+
+    /// The stack of what runs before [`sys::go_on`](super::go_on), but for its last page: there lies the
+    /// name by which others know init (/proc/PID/cmdline).
+    pub fn stack(&self) -> Range<usize> {
+        const DEEPEST: usize = 128 * 1024;
+        self.name.saturating_sub(DEEPEST)..self.name
     }
 
     /// The value of an environment variable.
@@ -112,6 +122,8 @@ pub struct Memory {
     pub message: &'static mut [u8],
     /// For what is needed after the gate.
     pub rest: &'static mut [MaybeUninit<u8>],
+    /// The stack of what runs from the gate on.
+    pub stack: &'static mut [MaybeUninit<u8>],
     /// What need not stay in memory while the container waits: init's image, constants, and the
     /// two above.
     pub image: Range<usize>,
@@ -122,25 +134,39 @@ const ARENA: usize = 1024 * 1024;
 /// Most that arguments and environment may take to be kept apart.
 const REST: usize = 64 * 1024;
 
+/// Of the stack from the gate on. All of init stays below 32 KiB.
+const STACK: usize = 64 * 1024;
+/// Of the page that the upper end of the stack and the beginning of `rest` share: with little to keep, it
+/// is all of its own memory that a waiting init has.
+const SHARE: usize = 2048;
+
+/// What is needed from the gate on.
+#[repr(C, align(4096))]
+struct Late {
+    stack: [MaybeUninit<u8>; STACK + SHARE],
+    rest: [MaybeUninit<u8>; REST - SHARE],
+}
+
 /// Page-aligned, so that giving one back takes nothing of the next.
 #[repr(C, align(4096))]
 struct Bytes<T, const N: usize>([T; N]);
 
 static mut ARENA_BYTES: Bytes<MaybeUninit<u8>, ARENA> = Bytes([MaybeUninit::uninit(); ARENA]);
 static mut MESSAGE_BYTES: Bytes<u8, MAX_INLINE> = Bytes([0; MAX_INLINE]);
-static mut REST_BYTES: Bytes<MaybeUninit<u8>, REST> = Bytes([MaybeUninit::uninit(); REST]);
+static mut LATE_BYTES: Late =
+    Late { stack: [MaybeUninit::uninit(); STACK + SHARE], rest: [MaybeUninit::uninit(); REST - SHARE] };
 
 /// Hands the static memory out. `image` is the address range of the program up to its `.bss`.
 ///
 /// # Safety
 /// May be called once.
 pub unsafe fn memory(image: Range<usize>) -> Memory {
-    let (arena, message, rest) = (&raw mut ARENA_BYTES, &raw mut MESSAGE_BYTES, &raw mut REST_BYTES);
+    let (arena, message, late) = (&raw mut ARENA_BYTES, &raw mut MESSAGE_BYTES, &raw mut LATE_BYTES);
     // SAFETY: the caller calls once, so this is the only reference to the static.
     let arena = unsafe { &mut (*arena).0 };
     // SAFETY: as above.
     let message = unsafe { &mut (*message).0 };
     // SAFETY: as above.
-    let rest = unsafe { &mut (*rest).0 };
-    Memory { arena, message, rest, image }
+    let late = unsafe { &mut *late };
+    Memory { arena, message, rest: &mut late.rest, stack: &mut late.stack, image }
 }

@@ -278,14 +278,24 @@ pub fn open_trimmed(
     Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
 }
 
-/// The part of the stack that calls have used and left behind.
-pub fn used_stack() -> Range<usize> {
-    const DEEPEST: usize = 64 * 1024;
-    // Room for the frame of the caller's next call, and the red zone below it (System V ABI).
-    const NEXT: usize = 512;
-    let here = 0u8;
-    let top = (&raw const here as usize).saturating_sub(NEXT);
-    top.saturating_sub(DEEPEST)..top
+/// Goes on in `then` with `value` on another stack, and ends the process with its status. Nothing on the
+/// stack before is looked at again, so `value` must not point to it.
+pub fn go_on<T: 'static>(stack: &'static mut [MaybeUninit<u8>], value: T, then: fn(&mut T) -> i32) -> ! {
+    let end = stack.as_mut_ptr_range().end.expose_provenance();
+    let place = (end - size_of::<(T, fn(&mut T) -> i32)>()) & !15;
+    let target = core::ptr::with_exposed_provenance_mut::<(T, fn(&mut T) -> i32)>(place);
+    const { assert!(align_of::<(T, fn(&mut T) -> i32)>() <= 16) };
+    // SAFETY: `place` is aligned to 16, and the stack, exclusively borrowed, is longer than the values.
+    unsafe { target.write((value, then)) };
+    // SAFETY: the rest of the stack lies below `place` and is given up for it.
+    unsafe { arch::leave_stack(place, place, entry::<T>) }
+}
+
+extern "C" fn entry<T: 'static>(place: usize) -> ! {
+    let target = core::ptr::with_exposed_provenance_mut::<(T, fn(&mut T) -> i32)>(place);
+    // SAFETY: `go_on` has put the values there for this function alone.
+    let (value, then) = unsafe { &mut *target };
+    exit(then(value))
 }
 
 /// execve(2). Returns only on failure.
