@@ -39,8 +39,6 @@ struct Prepared<'a> {
     path: &'a CStr,
     process: Process<'a>,
     procfs: mounts::Handle,
-    status: OwnedFd,
-    fifo: OwnedFd,
     filter: exec::Pending<'a>,
 }
 
@@ -51,7 +49,6 @@ pub(crate) struct Kept<'a> {
     envp: &'a [*const c_char],
     process: Process<'a>,
     procfs: mounts::Handle,
-    status: OwnedFd,
     fifo: OwnedFd,
     filter: exec::Pending<'a>,
     spent: Spent,
@@ -209,15 +206,8 @@ fn prepare<'a>(
     filter.foresee(arena, path)?;
     let process = Process { env: environment::complete(plan, root.as_fd(), arena)?, ..*plan };
 
-    // Nothing of the host may be open while the container is `created`.
-    init.enter(Phase::Seal);
-    let status = seal::open_status(&mounts.procfs.mount)?;
-    let fifo = init.fifo.take().ok_or(Fault::check(Op::Open, gate::EXEC_FIFO))?;
-    let keep = [init.socket, fifo.as_raw_fd(), mounts.procfs.mount.as_fd().as_raw_fd(), status.as_raw_fd()];
-    seal::close_all_but(plan.preserve, &mut { keep })?;
     core::mem::forget(root);
-
-    Ok(Prepared { path, process, procfs: mounts.procfs, status, fifo, filter })
+    Ok(Prepared { path, process, procfs: mounts.procfs, filter })
 }
 
 /// Nodes, links, and the terminal from the container's own /dev/pts.
@@ -250,7 +240,8 @@ fn keep<'a>(
     rest: &Arena<'a>,
     mut spent: Spent,
 ) -> Result<Kept<'a>, Fault<'a>> {
-    let Prepared { path, process, procfs, status, fifo, filter } = prepared;
+    let Prepared { path, process, procfs, filter } = prepared;
+    let fifo = init.fifo.take().ok_or(Fault::check(Op::Open, gate::EXEC_FIFO))?;
     let full = |Full| Fault::check(Op::Memory, c"");
     let apart = || -> Result<_, Full> {
         let (path, process) = (rest.copy(path)?, process.copy(rest)?);
@@ -265,7 +256,7 @@ fn keep<'a>(
         }
     };
     spent.memory[2] = rest.unused();
-    let kept = Kept { path, argv, envp, process, procfs, status, fifo, filter, spent };
+    let kept = Kept { path, argv, envp, process, procfs, fifo, filter, spent };
 
     // From here on the container may outlive its runtime.
     parent::restore(kept.process.parent_death_signal)?;
@@ -295,10 +286,15 @@ pub(crate) fn start(waiting: &mut Waiting) -> i32 {
 }
 
 fn released<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Result<(), Fault<'a>> {
-    // The harness has heard Done; the socket would be a descriptor of the host.
+    // Nothing of the host may be open while the container waits. The harness ends meanwhile.
+    init.enter(Phase::Seal);
+    init.socket = -1;
+    let procfs = &kept.procfs.mount;
+    seal::close_all_but(kept.process.preserve, &mut [kept.fifo.as_raw_fd(), procfs.as_fd().as_raw_fd()])?;
+    let status = seal::open_status(procfs)?;
+
     init.enter(Phase::Gate);
-    init.close_socket();
-    let fifo = gate::wait(&kept.procfs.mount, &kept.fifo, &kept.spent)?;
+    let fifo = gate::wait(procfs, &kept.fifo, &kept.spent)?;
     init.gate = Some(fifo);
 
     // A low limit on descriptors would have stopped the gate from being opened.
@@ -307,7 +303,7 @@ fn released<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Result<(), Fault<'a>> 
     // Permitted and inheritable set are final, which the ambient one must be part of.
     seal::raise_ambient(kept.process.capabilities.ambient)?;
     // Last: what the kernel says must be what was asked for.
-    seal::read_back(&kept.status, &kept.process, kept.filter.more())?;
+    seal::read_back(&status, &kept.process, kept.filter.more())?;
     let gate = init.gate.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     seal::close_all_but(kept.process.preserve, &mut [gate])?;
     init.enter(Phase::Exec);
