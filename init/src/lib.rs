@@ -238,7 +238,7 @@ fn malformed(bad: wire::Malformed, arena: &Arena<'static>) -> Fault<'static> {
     place.put(b"byte ");
     (bad.offset as u64).write(&mut place);
     let op = if bad.reason == wire::Reason::Memory { Op::Memory } else { Op::Parse };
-    let path = arena.text(32, place.iter().map(|byte| Ok::<u8, sys::arena::Full>(*byte)));
+    let path = arena.plain(&place);
     Fault { op, path: path.unwrap_or_default(), errno: bad.reason as i32 }
 }
 

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 
 /// Longest path, with its NUL (limits.h).
-const PATH_MAX: usize = 4096;
+pub const PATH_MAX: usize = 4096;
 /// The kernel answers EAGAIN while a rename races the walk (openat2(2)); more tries than this
 /// mean that somebody keeps it racing.
 const ATTEMPTS: usize = 64;
@@ -129,14 +129,13 @@ fn walk(root: BorrowedFd<'_>, whole: &mut Buffer) -> Result<Option<OwnedFd>> {
 #[inline(never)]
 fn splice(parent: &OwnedFd, whole: &mut Buffer, start: usize, end: usize) -> Result<()> {
     let mut name = Buffer::new();
-    let mut target = Buffer::new();
+    let mut target = [0; PATH_MAX];
     let link = join(&mut name, &[whole.get(start..end).unwrap_or_default()])?;
-    target.resize_default(target.capacity()).map_err(|_| Errno::NAMETOOLONG)?;
     let length = crate::sys::readlink(parent.as_fd(), link, &mut target)?;
-    target.truncate(length);
+    let target = target.get(..length).unwrap_or_default();
     let before = if target.first() == Some(&b'/') { &[] } else { whole.get(..start).unwrap_or_default() };
     let after = whole.get(end..whole.len().saturating_sub(1)).unwrap_or_default();
-    join(&mut name, &[before, &target, after])?;
+    join(&mut name, &[before, target, after])?;
     core::mem::swap(whole, &mut name);
     Ok(())
 }

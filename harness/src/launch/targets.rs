@@ -2,10 +2,6 @@
 //! be mounted on for nothing, and a tmpfs without `mode` takes that of the directory it covers, as
 //! crun and runc have it.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
 use bumpalo::Bump;
 use init_core::config::{Mount, Setting};
 use rustix::fd::{AsFd, OwnedFd};
@@ -47,12 +43,10 @@ pub fn judge<'a>(
     Ok(Mount { options, ..mount })
 }
 
+/// Targets are absolute and clean.
 fn lies_on(mount: &Mount<'_>, other: &Mount<'_>) -> bool {
-    path(mount).starts_with(path(other))
-}
-
-fn path<'a>(mount: &Mount<'a>) -> &'a Path {
-    Path::new(OsStr::from_bytes(mount.target.to_bytes()))
+    let rest = mount.target.to_bytes().strip_prefix(other.target.to_bytes());
+    other.target == c"/" || rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 fn find(image: &OwnedFd, mount: &Mount<'_>) -> Result<Option<Stat>> {

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawDir, Timespec, Timesta
 use rustix::io::{Errno, Result};
 
 use crate::failure::{At, Fault, Op};
-use crate::path::{self, Buffer};
+use crate::path;
 use crate::sys;
 
 /// Deepest tree that is copied: each level holds two descriptors and a window on the stack.
@@ -81,8 +81,7 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: u32) -> Result<()> {
 /// Not part of its caller's frame, of which there is one for each level.
 #[inline(never)]
 fn link(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
-    let mut target = Buffer::new();
-    target.resize_default(target.capacity()).map_err(|_| Errno::NAMETOOLONG)?;
+    let mut target = [0; path::PATH_MAX];
     let length = sys::readlink(from.as_fd(), name, &mut target)?;
     *target.get_mut(length).ok_or(Errno::NAMETOOLONG)? = 0;
     let target = CStr::from_bytes_until_nul(&target).map_err(|_| Errno::INVAL)?;

@@ -45,7 +45,7 @@ fn extended<'a>(
     if process.listen_pid {
         text.put(b"LISTEN_PID=");
         (rustix::process::getpid().as_raw_nonzero().get() as u32).write(&mut text);
-        env.push(store(arena, &text)?)?;
+        env.push(arena.plain(&text)?)?;
         text.clear();
     }
     if process.home {
@@ -55,13 +55,9 @@ fn extended<'a>(
             text.clear();
             text.put(b"HOME=/");
         }
-        env.push(store(arena, &text)?)?;
+        env.push(arena.plain(&text)?)?;
     }
     env.finish()
-}
-
-fn store<'a>(arena: &Arena<'a>, text: &[u8]) -> Result<&'a CStr, Full> {
-    arena.text(text.len(), text.iter().map(|byte| Ok::<u8, Full>(*byte)))
 }
 
 /// A regular file of bounded length, looked at before and after it is opened.

@@ -10,7 +10,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::config::{Capabilities, Process};
 use crate::failure::{At, Fault, Op};
-use crate::path::{self, Buffer};
+use crate::path;
 use crate::phase::{parent, process as properties};
 use crate::sys::{self, shed, tty};
 
@@ -121,8 +121,7 @@ fn is_null(found: &rustix::fs::Stat) -> bool {
 /// The working directory lies below the root: the kernel's own answer starts with a slash, and
 /// with `(unreachable)` otherwise (getcwd(2)).
 fn inside(cwd: &CStr) -> Result<(), Fault<'_>> {
-    let mut buffer = Buffer::new();
-    buffer.resize_default(buffer.capacity()).map_err(|_| Fault::check(Op::Getcwd, cwd))?;
+    let mut buffer = [0; path::PATH_MAX];
     sys::getcwd(&mut buffer).at(Op::Getcwd, cwd)?;
     if buffer.first() == Some(&b'/') { Ok(()) } else { Err(Fault::check(Op::Getcwd, cwd)) }
 }

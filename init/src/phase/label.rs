@@ -49,10 +49,9 @@ fn verify<'a>(
     label: &'a CStr,
     appended: Option<&[u8]>,
 ) -> Result<(), Fault<'a>> {
-    let mut buffer = Buffer::new();
-    buffer.resize_default(buffer.capacity()).map_err(|_| Fault::check(Op::VerifyLabel, label))?;
+    let mut buffer = [0; path::PATH_MAX];
     let found = procfs.open(file, OFlags::RDONLY)?;
-    let length = rustix::io::read(&found, &mut buffer[..]).at(Op::Read, label)?;
+    let length = rustix::io::read(&found, &mut buffer).at(Op::Read, label)?;
     let found = buffer.get(..length).unwrap_or_default();
     let end = found.iter().rposition(|byte| !matches!(byte, b'\n' | 0)).map_or(0, |last| last + 1);
     match found.get(..end).unwrap_or_default().strip_prefix(label.to_bytes()) {

@@ -44,7 +44,7 @@ pub fn configure<'a>(requests: &[u8], arena: &Arena<'a>) -> Result<(), Fault<'a>
         let failed = |errno: i32| {
             let mut digits = heapless::Vec::<u8, 24>::new();
             number.write(&mut digits);
-            let path = arena.text(24, digits.iter().map(|byte| Ok::<u8, sys::arena::Full>(*byte)));
+            let path = arena.plain(&digits);
             Fault { op: Op::Netlink, path: path.unwrap_or_default(), errno }
         };
         let length = word(rest, 0).unwrap_or(0) as usize;

@@ -85,8 +85,8 @@ pub fn report(to: BorrowedFd<'_>, phase: Phase, fault: &Fault<'_>) {
     const LONGEST: usize = 1024;
     let mut memory = [core::mem::MaybeUninit::uninit(); LONGEST + 1];
     let arena = Arena::new(&mut memory);
-    let bytes = fault.path.to_bytes().iter().take(LONGEST);
-    let path = arena.text(LONGEST, bytes.map(|byte| Ok::<u8, crate::sys::arena::Full>(*byte)));
+    let bytes = fault.path.to_bytes();
+    let path = arena.plain(bytes.get(..LONGEST).unwrap_or(bytes));
     let error = ProcError {
         phase: phase.code(),
         op: fault.op.code(),

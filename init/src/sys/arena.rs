@@ -88,10 +88,23 @@ impl<'a> Arena<'a> {
         Ok(unsafe { slice::from_raw_parts_mut(target, length) })
     }
 
+    /// Stores bytes, which must hold no NUL, and a NUL after them.
+    pub fn plain(&self, bytes: &[u8]) -> Result<&'a CStr, Full> {
+        let start = self.take(bytes.len() + 1, 1)?;
+        let target = ptr::with_exposed_provenance_mut::<u8>(start);
+        // SAFETY: `take` reserved bytes.len() + 1 bytes of memory that this arena borrows for 'a; `bytes`
+        // lies elsewhere, for `take` hands each out once.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+        // SAFETY: the last of the reserved bytes.
+        unsafe { target.wrapping_add(bytes.len()).write(0) };
+        // SAFETY: all bytes from `target` on were written above.
+        let text = unsafe { slice::from_raw_parts(target, bytes.len() + 1) };
+        CStr::from_bytes_with_nul(text).map_err(|_| Full)
+    }
+
     /// Copies a string.
     pub fn copy(&self, text: &CStr) -> Result<&'a CStr, Full> {
-        let bytes = text.to_bytes();
-        self.text(bytes.len(), bytes.iter().map(|byte| Ok::<u8, Full>(*byte)))
+        self.plain(text.to_bytes())
     }
 
     /// Copies a list.

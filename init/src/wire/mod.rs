@@ -8,7 +8,7 @@ mod write;
 pub use frame::{
     BadHeader, HEADER_LENGTH, Header, Kind, MAGIC, MAX_CONFIG, MAX_FILTER, MAX_INLINE, MAX_MESSAGE, VERSION,
 };
-pub use read::{Field, List, Malformed, Object, Reason, Source, Stop, Target, number_of, read};
+pub use read::{Field, List, Malformed, Object, Place, Reason, Source, Stop, Target, number_of, read};
 pub use write::{Sink, Value, Writer};
 
 /// Declares messages: plain structs of which every field has a default, with reader and writer.
@@ -29,9 +29,13 @@ macro_rules! message {
     };
     (@impl [$read:lifetime] [$($write:lifetime)?] $type:ty { $($field:ident)* }) => {
         impl<$read> $crate::wire::Object<$read> for $type {
-            fn field(&mut self, key: &str) -> Option<(u32, $crate::wire::Target<'_, $read>)> {
+            fn field(
+                &mut self,
+                key: &str,
+                place: &mut $crate::wire::Place,
+            ) -> Option<(u32, $crate::wire::Target<'_, $read>)> {
                 const KEYS: &str = concat!($(stringify!($field), " "),*);
-                let number = $crate::wire::number_of(KEYS, key)?;
+                let number = $crate::wire::number_of(KEYS, key, place)?;
                 let mut next = 0;
                 $(
                     if number == next {
@@ -53,7 +57,7 @@ macro_rules! message {
         impl<$($write)?> $crate::wire::Value for $type {
             fn write(&self, out: &mut dyn $crate::wire::Sink) {
                 let mut object = $crate::wire::Writer::object(out);
-                $(object.field(stringify!($field), &self.$field);)*
+                $(object.field(concat!(",\"", stringify!($field), "\":"), &self.$field);)*
                 object.end();
             }
         }

@@ -76,16 +76,34 @@ pub trait Field<'de> {
 
 /// A struct declared with `message!`.
 pub trait Object<'de> {
-    /// The field of a key, with its number.
-    fn field(&mut self, key: &str) -> Option<(u32, Target<'_, 'de>)>;
+    /// The field of a key, with its number; `place` is that of the key before.
+    fn field(&mut self, key: &str, place: &mut Place) -> Option<(u32, Target<'_, 'de>)>;
 }
 
-/// The place of a key among those of a message, which stand in one text: pointers to each would
-/// take more room than the keys themselves.
+/// A place among the keys of a message: that of the next one, if a body has them in their order.
+#[derive(Default)]
+pub struct Place {
+    byte: usize,
+    number: u32,
+}
+
+/// The number of a key among those of a message, which stand in one text, a space behind each: pointers
+/// to each would take more room than the keys themselves. Looked for from `place` on, and then from the
+/// beginning.
 #[inline(never)]
-pub fn number_of(keys: &str, key: &str) -> Option<u32> {
-    let mut known = keys.as_bytes().split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-    known.position(|known| known == key.as_bytes()).map(|number| number as u32)
+pub fn number_of(keys: &str, key: &str, place: &mut Place) -> Option<u32> {
+    for _ in 0..2 {
+        while let Some(rest) = keys.as_bytes().get(place.byte..).filter(|rest| !rest.is_empty()) {
+            let length = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
+            let number = place.number;
+            *place = Place { byte: place.byte + length + 1, number: number + 1 };
+            if length == key.len() && rest.starts_with(key.as_bytes()) {
+                return Some(number);
+            }
+        }
+        *place = Place::default();
+    }
+    None
 }
 
 /// Reads the next element of a list to where it is told; false at the end of the list.
@@ -128,6 +146,9 @@ impl<'de> Source<'_, 'de> {
     }
 
     fn store(&self, text: &str) -> Result<&'de CStr, Reason> {
+        if !text.bytes().any(|byte| matches!(byte, b'\\' | 0)) {
+            return Ok(self.arena.plain(text.as_bytes())?);
+        }
         self.arena.text(text.len(), Unescape { rest: text.as_bytes(), tail: Tail::default() })
     }
 }
@@ -202,9 +223,10 @@ impl<'de> Visitor<'de> for Fields<'_, '_, 'de> {
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = 0u64;
+        let (mut seen, mut place) = (0u64, Place::default());
         while let Some(key) = map.next_key_seed(Raw(self.1))? {
-            let (number, target) = self.0.field(key).ok_or_else(|| self.1.refuse(Reason::UnknownKey))?;
+            let (number, target) =
+                self.0.field(key, &mut place).ok_or_else(|| self.1.refuse(Reason::UnknownKey))?;
             if seen & (1 << number) != 0 {
                 return Err(self.1.refuse(Reason::RepeatedKey));
             }

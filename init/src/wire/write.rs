@@ -33,14 +33,13 @@ impl<'o> Writer<'o> {
         Self { out, empty: true }
     }
 
-    /// Writes a field, unless it has its default value.
+    /// Writes a field, unless it has its default value. Its name comes as `,"NAME":`.
     pub fn field(&mut self, name: &str, value: &impl Value) {
         if *value == Default::default() {
             return;
         }
-        self.out.put(if self.empty { b"\"" } else { b",\"" });
-        self.out.put(name.as_bytes());
-        self.out.put(b"\":");
+        let name = name.as_bytes();
+        self.out.put(if self.empty { name.get(1..).unwrap_or_default() } else { name });
         value.write(self.out);
         self.empty = false;
     }
@@ -111,6 +110,11 @@ impl Value for &CStr {
     fn write(&self, out: &mut dyn Sink) {
         out.put(b"\"");
         let mut rest = self.to_bytes();
+        // As nearly all are.
+        if rest.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+            out.put(rest);
+            rest = b"";
+        }
         loop {
             let valid = core::str::from_utf8(rest).map_or_else(|error| error.valid_up_to(), str::len);
             let (mut text, behind) = rest.split_at(valid);
