@@ -28,7 +28,7 @@ fn mount(fixture: &mut Fixture, mount: Value) {
     fixture.config["mounts"].as_array_mut().unwrap().push(mount);
 }
 
-const CONFIGURATION: [Row; 17] = [
+const CONFIGURATION: [Row; 18] = [
     (
         |f| mount(f, json!({ "destination": "/bin", "type": "nosuchfs", "source": "x" })),
         "config.json: /mounts/7/type: \"nosuchfs\": no such device (unknown file system type)",
@@ -38,6 +38,16 @@ const CONFIGURATION: [Row; 17] = [
             mount(
                 f,
                 json!({ "destination": "/bin", "type": "tmpfs", "source": "x", "options": ["size=much"] }),
+            );
+        },
+        "init: mounts: fsconfig size: invalid argument",
+    ),
+    // Of a mount that mount(2) is tried for.
+    (
+        |f| {
+            mount(
+                f,
+                json!({ "destination": "/dev/x", "type": "tmpfs", "source": "x", "options": ["size=much"] }),
             );
         },
         "init: mounts: fsconfig size: invalid argument",

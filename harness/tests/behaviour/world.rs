@@ -5,11 +5,13 @@ use std::fs;
 use libtest_mimic::Trial;
 use serde_json::json;
 
+use crate::support::lab::injected_verb;
 use crate::support::{Fixture, Needs, proc_status, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("world::mounts", Needs::Root, mounts),
+        trial("world::mounts_without_mount_2", Needs::Strace, mounts_by_descriptor),
         trial("world::devices_and_links", Needs::Root, devices),
         trial("world::identity", Needs::Root, identity),
         trial("world::capabilities", Needs::Root, capabilities),
@@ -61,6 +63,14 @@ fn mounts() {
     assert!(!text.contains("shared:") && !text.contains("master:"), "{text}");
     let host = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!text.contains(" /home") && text.lines().count() < host.lines().count() + 30);
+}
+
+/// What mount(2) makes is what descriptors make where it is refused.
+fn mounts_by_descriptor() {
+    let fixture = Fixture::script("busybox cut -d ' ' -f 5- /proc/self/mountinfo | busybox grep '^/dev'");
+    let made = fixture.run();
+    assert_eq!(made.stdout.lines().count(), 4, "{made:?}");
+    injected_verb(&fixture, "mount:error=EPERM", &["run", &fixture.id]).prints(&made.stdout);
 }
 
 fn devices() {
