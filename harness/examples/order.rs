@@ -131,19 +131,32 @@ fn follow(harness: &str, command: &str, functions: &Functions, order: &mut Order
     eprintln!("{} functions after {command}", order.len());
 }
 
-/// A name as it is in the next build: without the disambiguators of crates (Cs.._) and the suffix of
-/// link-time optimization, which every change makes new.
+/// A name as it is in the next build: without the disambiguators of crates (Cs.._), the crate at the end
+/// for which a generic function was made first, and the suffixes of link-time optimization, which every
+/// change makes new.
 fn pattern(name: &str) -> String {
-    let name = name.split_once(".llvm.").map_or(name.to_owned(), |(name, _)| format!("{name}*"));
+    let name = match name.split_once('.') {
+        Some((name, suffix)) if suffix.starts_with("llvm.") => format!("{name}*"),
+        Some((name, suffix)) if suffix.bytes().all(|byte| byte.is_ascii_digit()) => format!("{name}.*"),
+        _ => name.to_owned(),
+    };
     if !name.starts_with("_R") {
         return name;
     }
     let mut parts = name.split("Cs");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |whole, part| match part.split_once('_') {
+        Some((_, behind)) if is_name(behind) => format!("{whole}Cs*"),
         Some((_, behind)) => format!("{whole}Cs*_{behind}"),
         None => format!("{whole}Cs{part}"),
     })
+}
+
+/// Whether this is an identifier of a mangled name, with its length in front, and nothing else.
+fn is_name(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (length, name) = text.split_at(digits);
+    length.parse() == Ok(name.len())
 }
 
 fn print(functions: &Functions, order: &Order) {
