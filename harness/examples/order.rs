@@ -135,9 +135,10 @@ fn follow(harness: &str, command: &str, functions: &Functions, order: &mut Order
 /// for which a generic function was made first, and the suffixes of link-time optimization, which every
 /// change makes new.
 fn pattern(name: &str) -> String {
-    let name = match name.split_once('.') {
-        Some((name, suffix)) if suffix.starts_with("llvm.") => format!("{name}*"),
-        Some((name, suffix)) if suffix.bytes().all(|byte| byte.is_ascii_digit()) => format!("{name}.*"),
+    let digits = |suffix: &str| suffix.bytes().all(|byte| byte.is_ascii_digit());
+    let name = match (name.split_once(".llvm."), name.split_once('.')) {
+        (Some((name, _)), _) => format!("{name}*"),
+        (None, Some((name, suffix))) if digits(suffix) => format!("{name}.*"),
         _ => name.to_owned(),
     };
     if !name.starts_with("_R") {

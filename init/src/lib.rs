@@ -62,6 +62,10 @@ impl Bootstrap {
         }
     }
 
+    fn close_socket(&mut self) {
+        drop(sys::adopt(core::mem::replace(&mut self.socket, -1)));
+    }
+
     /// Sends the failure to whoever waits: `create` at the socket, `start` at the fifo. The phase
     /// in the page is the one that failed, which `start` needs when nobody can be told.
     fn report(&self, fault: &Fault<'_>) {

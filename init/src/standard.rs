@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crate::config::{InitConfig, PROC_DONE, PROC_HOOKS, PROC_NETWORK, PROC_RESUME, Process};
+use crate::config::{InitConfig, PROC_DONE, PROC_HOOKS, PROC_NETWORK, PROC_RESUME, Process, switch};
 use crate::failure::{Fault, Op, Phase};
 use crate::path::Parent;
 use crate::phase::gate::Spent;
@@ -39,6 +39,7 @@ struct Prepared<'a> {
     path: &'a CStr,
     process: Process<'a>,
     procfs: mounts::Handle,
+    fifo: OwnedFd,
     filter: exec::Pending<'a>,
 }
 
@@ -89,7 +90,8 @@ fn prepare<'a>(
 
     // The own procfs before the first mount of the image; then the root that all paths mean.
     init.enter(Phase::Rootfs);
-    let mut mounts = Mounts::new([config.early.mounts, config.late.mounts], socket)?;
+    let inside = config.root.switch == switch::STACK;
+    let mut mounts = Mounts::new([config.early.mounts, config.late.mounts], socket, inside)?;
     let root = rootfs::attach_root(&config.root)?;
 
     // What needs no network namespace first: the harness is making that meanwhile.
@@ -206,8 +208,15 @@ fn prepare<'a>(
     filter.foresee(arena, path)?;
     let process = Process { env: environment::complete(plan, root.as_fd(), arena)?, ..*plan };
 
+    // Nothing of the host may be open while the container is `created`.
+    init.enter(Phase::Seal);
+    let procfs = mounts.procfs;
+    let fifo = init.fifo.take().ok_or(Fault::check(Op::Open, gate::EXEC_FIFO))?;
+    let keep = [init.socket, fifo.as_raw_fd(), procfs.mount.as_fd().as_raw_fd()];
+    seal::close_all_but(plan.preserve, &mut { keep })?;
     core::mem::forget(root);
-    Ok(Prepared { path, process, procfs: mounts.procfs, filter })
+
+    Ok(Prepared { path, process, procfs, fifo, filter })
 }
 
 /// Nodes, links, and the terminal from the container's own /dev/pts.
@@ -240,8 +249,7 @@ fn keep<'a>(
     rest: &Arena<'a>,
     mut spent: Spent,
 ) -> Result<Kept<'a>, Fault<'a>> {
-    let Prepared { path, process, procfs, filter } = prepared;
-    let fifo = init.fifo.take().ok_or(Fault::check(Op::Open, gate::EXEC_FIFO))?;
+    let Prepared { path, process, procfs, fifo, filter } = prepared;
     let full = |Full| Fault::check(Op::Memory, c"");
     let apart = || -> Result<_, Full> {
         let (path, process) = (rest.copy(path)?, process.copy(rest)?);
@@ -286,14 +294,12 @@ pub(crate) fn start(waiting: &mut Waiting) -> i32 {
 }
 
 fn released<'a>(init: &mut Bootstrap, kept: &Kept<'a>) -> Result<(), Fault<'a>> {
-    // Nothing of the host may be open while the container waits. The harness ends meanwhile.
-    init.enter(Phase::Seal);
-    init.socket = -1;
-    let procfs = &kept.procfs.mount;
-    seal::close_all_but(kept.process.preserve, &mut [kept.fifo.as_raw_fd(), procfs.as_fd().as_raw_fd()])?;
-    let status = seal::open_status(procfs)?;
-
+    // The harness has heard Done; the socket would be a descriptor of the host.
     init.enter(Phase::Gate);
+    init.close_socket();
+    // Before a low limit on descriptors, and while the harness ends.
+    let procfs = &kept.procfs.mount;
+    let status = seal::open_status(procfs)?;
     let fifo = gate::wait(procfs, &kept.fifo, &kept.spent)?;
     init.gate = Some(fifo);
 

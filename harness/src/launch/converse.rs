@@ -52,8 +52,6 @@ pub struct Talk<'t, 'a> {
     pub home: Option<OwnedFd>,
     /// The gate, if it was opened before init is there.
     pub gate: Option<OwnedFd>,
-    /// The caller's signal mask, if signals are blocked from then on.
-    pub mask: Option<sys::Mask>,
     /// What nobody needs any more; closing it is a call.
     pub open: Vec<OwnedFd>,
     /// What was asked for.
@@ -82,12 +80,12 @@ impl Talk<'_, '_> {
         if done.is_err() {
             // The error that led here is what counts.
             let _not_home = self.go_home();
-            let _still_blocked = self.mask.take().map(sys::restore_signals);
         }
         done
     }
 
-    /// `state` is stored before init may finish.
+    /// Before init may outlive the harness, all that `delete` has to know is prepared; in force, so that the
+    /// container is `created`, it is in the end.
     fn converse(&mut self, pid: Pid, state: &mut State) -> Result<()> {
         let mapped = maps::finish(self.way, &self.plan.namespaces, pid);
         self.init.checked(mapped)?;
@@ -100,9 +98,7 @@ impl Talk<'_, '_> {
         if self.way.join_network {
             self.make_network()?;
         }
-        // Where no other process takes its place, init is known while it is still at work. From procRun on
-        // it may outlive the harness; until the state is published it is `creating`, with all that
-        // `delete` has to know.
+        // Where no other process takes its place, init is known while it is still at work.
         let known = self.way.late.is_none();
         if known {
             let recorded =
@@ -117,7 +113,7 @@ impl Talk<'_, '_> {
         self.attach_devices(state)?;
         self.cgroup.count()?;
         if self.ahead {
-            self.publish()?;
+            self.open_gate_ahead()?;
             self.answer_until(PROC_DONE, state)?;
             self.go_home()?;
         } else {
@@ -128,12 +124,13 @@ impl Talk<'_, '_> {
                 .and_then(|()| if known { Ok(()) } else { self.record(state) })
                 .and_then(|()| self.tune(state));
             self.init.checked(recorded)?;
-            self.publish()?;
             self.init.send(PROC_RUN)?;
+            self.open_gate_ahead()?;
             // Success is this frame, never the end of the connection.
             self.init.expect(PROC_DONE)?;
         }
         // Init has nothing more to say, so an error here is the harness's own.
+        self.directory.publish()?;
         let (socket, file) = (self.options.pidfd_socket.as_ref(), self.options.pid_file.as_ref());
         settle::tell(socket, file, self.init.pidfd.as_ref(), state.pid)
     }
@@ -150,14 +147,12 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// The state is in force: the container is `created` as soon as init says so.
-    fn publish(&mut self) -> Result<()> {
-        let published = self.directory.publish();
-        self.init.checked(published)?;
+    /// Has init find the gate open when it gets there.
+    fn open_gate_ahead(&mut self) -> Result<()> {
         if self.may_open_gate_ahead() {
             // From here on a signal of whoever stays is one for the process.
             if self.options.stays {
-                self.mask = Some(sys::block_signals().host("sigprocmask", "")?);
+                self.init.mask = Some(sys::block_signals().host("sigprocmask", "")?);
             }
             self.gate = Some(self.directory.open_gate()?);
         }

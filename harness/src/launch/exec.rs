@@ -9,7 +9,6 @@ use init_core::sys::arena::Arena;
 use init_core::sys::page::{PAGE_LENGTH, Page};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Signal;
 
 use super::listener::Connection;
@@ -141,12 +140,21 @@ impl Lasting {
     }
 }
 
-fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running> {
-    let stopped = || Error::State(format!("cannot exec in container {:?}: it has stopped", state.id));
-    let container = pin(state)?.ok_or_else(stopped)?;
-    if !options.ignore_paused && cgroup::is_frozen(&state.cgroups)? {
-        return Err(Error::State(format!("cannot exec in container {:?}: it is paused", state.id)));
+/// The container's process, which one more may join.
+fn joinable(state: &State, options: &Options) -> Result<OwnedFd> {
+    let wrong = |why: &str| Error::State(format!("cannot exec in container {:?}: it {why}", state.id));
+    let container = pin(state)?.ok_or_else(|| wrong("has stopped"))?;
+    if state.creating {
+        return Err(wrong("is being created"));
     }
+    if !options.ignore_paused && cgroup::is_frozen(&state.cgroups)? {
+        return Err(wrong("is paused"));
+    }
+    Ok(container)
+}
+
+fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running> {
+    let container = joinable(state, options)?;
     let socket = terminal_socket(order.terminal.open, options)?;
     let listener = state.listener.as_ref().filter(|_| order.filter.is_some());
     let connection = listener.map(Connection::open).transpose()?;
@@ -157,8 +165,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
     let way = Way { late: Some(Late::of_process(&container, state.namespaces)), ..Way::default() };
     let (page_file, page) = page()?;
     let own = own().host("pidfd_open", "self")?;
-    let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-    let (ours, theirs) = pair.host("socketpair", "for init")?;
+    let (ours, theirs) = handshake::pair()?;
     let keyring = std::ffi::CString::new(format!("_ses.{}", state.id)).unwrap_or_default();
     // Where nothing has to be set from outside.
     let ahead = settle::is_tuned(&order.process, order.schedule, state.rdt.as_ref())?
@@ -199,6 +206,7 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
             pidfd: &mut process,
             cgroups: &state.cgroups,
             mail: handshake::Mail::default(),
+            mask: None,
         },
         state,
         order,
@@ -212,6 +220,10 @@ fn start(state: &State, order: &Order<'_>, options: &Options) -> Result<Running>
         let _file = talk.init.configure(&config, &sections, None)?;
         talk.run(connection.as_ref())
     });
+    if done.is_err() {
+        // Whichever process init goes on as is the one to end.
+        talk.pid = settle::follow(&mut talk.init, talk.pid).unwrap_or(talk.pid);
+    }
     let Talk { master, pid, .. } = talk;
     let process = process.ok_or_else(|| Error::State("the process is gone".into()))?;
     if let Err(error) = done {

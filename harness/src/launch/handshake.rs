@@ -22,13 +22,21 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 use super::{console, image};
 use crate::error::{Context, Error, Failure, Result, lossy};
 use crate::plan::WireBuffer;
-use crate::process::{NOW, wait_readable};
+use crate::process::{NOW, PATIENCE, wait_gone, wait_readable};
+use crate::sys;
 
-/// What goes to the child before it is init comes with the image.
+/// The word that init itself comes with, to the child that executes it.
 pub const IMAGE: &[u8; 1] = b"i";
 
 /// Longest that init may be silent.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The harness's end of a connection, and init's.
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .host("socketpair", "for init")
+}
 
 /// Encodes a frame.
 fn frame(kind: Kind, body: &impl Value) -> Vec<u8> {
@@ -197,6 +205,8 @@ pub struct Init<'i> {
     pub cgroups: &'i [PathBuf],
     /// What has come from it.
     pub mail: Mail,
+    /// The caller's signal mask, if signals are blocked.
+    pub mask: Option<sys::Mask>,
 }
 
 /// What has come from init.
@@ -216,11 +226,20 @@ impl Default for Mail {
 }
 
 /// Waits for something to receive. With poll(2), whose sleeper what init reads does not wake: a sleeper in
-/// recvmsg(2) is woken by that as well, and init pays for it.
-fn wait(socket: &OwnedFd, page: &Page) -> Result<()> {
-    let limit = Timespec { tv_sec: DEADLINE.as_secs() as i64, tv_nsec: 0 };
-    if wait_readable(socket, Some(limit)).host("poll", "init socket")? {
-        return Ok(());
+/// recvmsg(2) is woken by that as well, and init pays for it. Where signals are blocked, one that is to
+/// end the harness ends the wait.
+fn wait(socket: &OwnedFd, page: &Page, blocked: bool) -> Result<()> {
+    let step = if blocked { Duration::from_secs(1) } else { DEADLINE };
+    let mut waited = Duration::ZERO;
+    while waited < DEADLINE {
+        let limit = Timespec { tv_sec: step.as_secs() as i64, tv_nsec: 0 };
+        if wait_readable(socket, Some(limit)).host("poll", "init socket")? {
+            return Ok(());
+        }
+        if blocked && sys::is_ending().host("sigpending", "")? {
+            return Err(Error::State("interrupted".into()));
+        }
+        waited += step;
     }
     let phase = page.phase().map_or("no phase", Phase::name);
     Err(Error::State(format!("init is silent for {} s, in {phase}", DEADLINE.as_secs())))
@@ -330,7 +349,7 @@ impl Init<'_> {
     /// Waits for the end of the connection, which is init's execve.
     pub fn expect_end(&mut self) -> Result<()> {
         if self.mail.filled == 0 {
-            wait(&self.socket, self.page)?;
+            wait(&self.socket, self.page, self.mask.is_some())?;
             let mut byte = [0];
             match rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK) {
                 // At its execve; from there on how it ends is seen when it is waited for.
@@ -373,7 +392,7 @@ impl Init<'_> {
                     length
                 }
             };
-            wait(&self.socket, self.page)?;
+            wait(&self.socket, self.page, self.mask.is_some())?;
             let rest = buffer.get_mut(*filled..length).unwrap_or_default();
             match receive_with(&self.socket, rest, file) {
                 Ok(0) | Err(Errno::CONNRESET) => return Err(self.death()),
@@ -385,12 +404,15 @@ impl Init<'_> {
 
     /// The connection ended without a last word: how init ended.
     fn death(&self) -> Error {
-        let process = match self.pidfd.as_ref() {
-            Some(process) => WaitId::PidFd(process.as_fd()),
-            None => WaitId::All,
-        };
-        let status = rustix::process::waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-        let how = match status {
+        let ended =
+            self.pidfd.as_ref().filter(|process| wait_gone(process, Some(PATIENCE)).is_ok_and(|gone| gone));
+        let status = ended.map(|process| {
+            rustix::process::waitid(
+                WaitId::PidFd(process.as_fd()),
+                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+            )
+        });
+        let how = match status.transpose().map(Option::flatten) {
             Ok(Some(status)) => match (status.terminating_signal(), status.exit_status()) {
                 (Some(signal), _)
                     if signal == Signal::KILL.as_raw() && crate::cgroup::oom_kills(self.cgroups) > 0 =>

@@ -41,7 +41,6 @@ use init_core::config::SENT;
 use init_core::sys::page::Page;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::cgroup::{self, Made};
@@ -117,6 +116,8 @@ struct Rollback {
     pid_file: Option<PathBuf>,
     /// What nobody needs any more; closing it is a call.
     open: Vec<OwnedFd>,
+    /// The caller's signal mask, if signals are blocked.
+    mask: Option<sys::Mask>,
 }
 
 impl Rollback {
@@ -135,7 +136,7 @@ impl Rollback {
         open.append(&mut self.open);
         open.extend(std::mem::take(&mut self.cgroup).entry.release());
         let directory = self.directory.take().ok_or_else(nothing)?;
-        let (gate, mask) = (None, None);
+        let (gate, mask) = (None, self.mask.take());
         Ok(Container { state, directory, pidfd: self.child.take(), master, gate, mask, page, open })
     }
 }
@@ -158,6 +159,8 @@ impl Drop for Rollback {
             rdt::remove(&self.rdt);
             let _left = directory.remove();
         }
+        // Last: a signal that waits for it may end the harness.
+        let _still_blocked = self.mask.take().map(sys::restore_signals);
     }
 }
 
@@ -313,8 +316,7 @@ fn start_init(
     mut rollback: Rollback,
     options: &Options,
 ) -> Result<Container> {
-    let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-    let (ours, theirs) = pair.host("socketpair", "for init")?;
+    let (ours, theirs) = handshake::pair()?;
     let own = process::own().host("pidfd_open", "self")?;
     let directory = rollback.directory.as_ref().ok_or_else(nothing)?;
     let child = child::Start {
@@ -342,6 +344,7 @@ fn start_init(
         pidfd: &mut rollback.child,
         cgroups: &cgroups,
         mail: handshake::Mail::default(),
+        mask: None,
     };
     // While the child enters its namespaces, and then executes init.
     directory.make_gate()?;
@@ -378,12 +381,12 @@ fn start_init(
         master: None,
         home: None,
         gate: None,
-        mask: None,
         open: Vec::new(),
         options,
     };
     let done = talk.run(pid, &mut state);
-    let converse::Talk { init, master, devices, gate, mask, open, .. } = talk;
+    let converse::Talk { init, master, devices, gate, open, .. } = talk;
+    rollback.mask = init.mask;
     if done.is_err() {
         rollback.pid_file.clone_from(&options.pid_file);
         devices.take_back();
@@ -393,7 +396,7 @@ fn start_init(
     let joined = joined.into_iter().map(|(file, _)| file);
     let container =
         rollback.finish(state, page, master, open.chain(way.release()).chain(joined).collect())?;
-    Ok(Container { gate, mask, ..container })
+    Ok(Container { gate, ..container })
 }
 
 fn describe(plan: &Plan<'_>, id: &str, bundle: &Bundle, owner: u32) -> State {

@@ -167,7 +167,7 @@ impl<'a> Plan<'a> {
         if wishes.notify {
             mounts.push(mounts::notify_socket());
         }
-        mounts::order(arena, &mut mounts);
+        mounts::order(arena, namespaces.is_new(Kind::Mount), &mut mounts);
         let early_mounts = mounts::independent(&mounts);
         let late = mounts.get(early_mounts..).unwrap_or_default();
         let parameters = linux.sysctl.as_ref().is_some_and(|map| !map.0.is_empty());

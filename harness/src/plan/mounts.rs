@@ -262,8 +262,9 @@ pub fn notify_socket<'a>() -> Placed<'a> {
     Placed { mount, place: Place::named("NOTIFY_SOCKET"), idmap: None, late: true, asked: false }
 }
 
-/// Marks the binds that come behind a mount of another kind, and what may be made by mount(2).
-pub fn order<'a>(arena: &'a Bump, mounts: &mut [Placed<'a>]) {
+/// Marks the binds that come behind a mount of another kind, and what may be made by mount(2): in a
+/// mount namespace of the container's own, where nobody else can reach what init makes.
+pub fn order<'a>(arena: &'a Bump, own: bool, mounts: &mut [Placed<'a>]) {
     let first = mounts.iter().position(|placed| !placed.mount.kind.is_empty()).unwrap_or(mounts.len());
     for placed in mounts.iter_mut().skip(first) {
         placed.asked = placed.mount.kind.is_empty();
@@ -272,7 +273,7 @@ pub fn order<'a>(arena: &'a Bump, mounts: &mut [Placed<'a>]) {
     let mut dev = false;
     for Placed { mount, .. } in mounts {
         if !mount.target.to_bytes().starts_with(b"/dev/") {
-            dev = mount.target == c"/dev" && mount.kind == c"tmpfs" && !mount.seal && !mount.copy_up;
+            dev = own && mount.target == c"/dev" && mount.kind == c"tmpfs" && !mount.seal && !mount.copy_up;
         } else if let Some(data) = plain(arena, mount).filter(|_| dev) {
             mount.plain = data;
             let source = mount.options.iter().find(|option| option.key == c"source");

@@ -26,7 +26,8 @@ pub use bpf::{
 };
 pub use clone::{Clone, spawn};
 pub use signals::{
-    Mask, block_signals, catch_interrupts, interrupted, next_signal, restore_signals, unblock_signals,
+    Mask, block_signals, catch_interrupts, interrupted, is_ending, next_signal, restore_signals,
+    unblock_signals,
 };
 pub use task::{ended_by, map_ids, set_io_priority, set_scheduler};
 pub use usage::{Usage, wait_usage};

@@ -34,6 +34,15 @@ pub fn restore_signals(mask: Mask) -> Result<()> {
     set_mask(mask.0).map(drop)
 }
 
+/// Whether a blocked signal waits that ends a program from a terminal (rt_sigpending(2)).
+pub fn is_ending() -> Result<bool> {
+    let mut waiting = 0u64;
+    let args = [&raw mut waiting as usize, 8, 0, 0, 0];
+    // SAFETY: the kernel writes one 8-byte mask into the exclusively borrowed `waiting`.
+    super::check(unsafe { syscall(raw::__NR_rt_sigpending, args) })?;
+    Ok(ENDING.iter().any(|number| waiting & 1 << (number - 1) != 0))
+}
+
 /// Waits for the next signal of any kind; all must be blocked (sigwaitinfo(2)).
 pub fn next_signal() -> Result<i32> {
     let every = u64::MAX;

@@ -1,9 +1,11 @@
 //! Init dies: at any point before Done the create fails, says how and where, and leaves nothing.
 
+use std::process::Command;
+
 use libtest_mimic::Trial;
 
 use crate::support::lab::{injected, injected_verb};
-use crate::support::{Fixture, Needs, trial};
+use crate::support::{Fixture, Needs, binary, outcome, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -11,6 +13,7 @@ pub fn trials() -> Vec<Trial> {
         trial("death::failing_calls_name_the_phase", Needs::Strace, failing),
         trial("death::exec_dies_behind_its_last_word", Needs::Strace, exec_dies),
         trial("death::harness_dies", Needs::Strace, harness_dies),
+        trial("death::run_is_interrupted", Needs::Strace, run_is_interrupted),
     ]
 }
 
@@ -80,16 +83,48 @@ fn exec_dies() {
         .fails_with("init was killed by SIGKILL in phase seal before the container was created");
 }
 
+/// Killed at any point, the harness leaves what `start` refuses and `delete` finds. Up to procDone init ends
+/// with it.
 fn harness_dies() {
-    let fixture = Fixture::script("sleep 100");
-    fixture.create();
-    fixture.call(&["delete", "-f", &fixture.id]).prints("");
-    // Before it grants procRun, where it brings lo up: init must not go on alone, and delete must find
-    // everything.
-    let killed = injected(&fixture, "ioctl:signal=KILL:when=2");
-    assert_ne!(killed.code, Some(0));
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    fixture.verb("start").code.filter(|code| *code == 1).unwrap();
-    fixture.call(&["delete", "-f", &fixture.id]).prints("");
+    for (call, status) in [
+        // Before the state is written, and before procRun is sent.
+        ("write:signal=KILL:when=3", &["creating"][..]),
+        ("sendto:signal=KILL:when=2", &["stopped"]),
+        // Behind procRun, where it brings lo up and init may be done.
+        ("socket:signal=KILL", &["stopped", "creating"]),
+        // Behind procDone: what is prepared is not in force.
+        ("renameat:signal=KILL", &["creating"]),
+    ] {
+        let fixture = Fixture::script("sleep 100");
+        fixture.create();
+        fixture.call(&["delete", "-f", &fixture.id]).prints("");
+        let mut command = Command::new("strace");
+        command.args(["-o", "/dev/null", "-e", &format!("inject={call}")]).arg(binary());
+        command.arg("--root").arg(fixture.root()).args(["create", &fixture.id]);
+        assert_eq!(outcome(command.current_dir(fixture.bundle())).code, None, "{call}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(status.contains(&&*fixture.status()), "{call}: {}", fixture.status());
+        assert_eq!(fixture.verb("start").code, Some(1), "{call}");
+        fixture.call(&["delete", "-f", &fixture.id]).prints("");
+        fixture.assert_gone();
+    }
+}
+
+/// While init hangs, a `run` that keeps signals for the process still ends by one, and takes all back.
+fn run_is_interrupted() {
+    let fixture = Fixture::script("true");
+    fixture.write();
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o", "/dev/null", "-e", "inject=setsid:signal=STOP"]).arg(binary());
+    command.arg("--root").arg(fixture.root()).args(["run", &fixture.id]);
+    let mut strace = command.current_dir(fixture.bundle()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let children = format!("/proc/{0}/task/{0}/children", strace.id());
+    let harness = std::fs::read_to_string(children).unwrap();
+    let began = std::time::Instant::now();
+    assert!(Command::new("kill").args(["-INT", harness.trim()]).status().unwrap().success());
+    // strace ends as the harness has.
+    assert_eq!(strace.wait().unwrap().code(), None);
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
     fixture.assert_gone();
 }

@@ -35,6 +35,13 @@ fn inherit(descriptor: impl AsFd) -> i32 {
     descriptor.as_fd().as_raw_fd()
 }
 
+/// A detached tree (open_tree(2)).
+fn tree(path: &std::path::Path) -> OwnedFd {
+    use rustix::mount::OpenTreeFlags;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(rustix::fs::CWD, path, flags).unwrap()
+}
+
 struct Bootstrap {
     ours: UnixStream,
     theirs: UnixStream,
@@ -71,6 +78,16 @@ impl Bootstrap {
             .unwrap()
     }
 
+    fn send(&self, frame: &[u8], files: &[OwnedFd]) {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(files.is_empty() || control.push(SendAncillaryMessage::ScmRights(&files)));
+        let frame = [std::io::IoSlice::new(frame)];
+        rustix::net::sendmsg(&self.ours, &frame, &mut control, SendFlags::NOSIGNAL).unwrap();
+    }
+
     fn receive(&mut self) -> Vec<u8> {
         let mut frame = vec![0; 12];
         self.ours.read_exact(&mut frame).unwrap();
@@ -82,12 +99,17 @@ impl Bootstrap {
 }
 
 fn conversation() {
+    converse(include_str!("frames.txt"));
+    converse(include_str!("frames-ahead.txt"));
+}
+
+fn converse(text: &str) {
     let fixture = Fixture::new();
     let mut bootstrap = Bootstrap::new(&fixture);
     let mut command = Command::new("unshare");
     command.args(["--mount", "--pid", "--uts", "--ipc", "--fork", "--propagation", "unchanged", "--", INIT]);
     let child = bootstrap.spawn(command);
-    let text = include_str!("frames.txt")
+    let text = text
         .replace("{PARENT}", &bootstrap.parent.as_raw_fd().to_string())
         .replace("{PAGE}", &bootstrap.page.as_raw_fd().to_string())
         .replace("{ROOTFS}", &fixture.rootfs().display().to_string());
@@ -96,7 +118,8 @@ fn conversation() {
         let (way, kind, body) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
         let frame = frame(kind.parse().unwrap(), body);
         if way == ">" {
-            bootstrap.ours.write_all(&frame).unwrap();
+            let sent = if body.contains("\"tree\":-1") { vec![tree(&fixture.rootfs())] } else { Vec::new() };
+            bootstrap.send(&frame, &sent);
         } else {
             assert_eq!(String::from_utf8_lossy(&bootstrap.receive()), String::from_utf8_lossy(&frame));
         }
@@ -134,6 +157,9 @@ fn refused_frames() {
         (frame(1, "{\"hostname\":7}"), error(2, "byte 2", 0)),
         (frame(1, "{\"process\":{\"args\":[[]]}}"), error(2, "byte 13", 0)),
         (frame(1, "{} x"), error(2, "byte 0", 0)),
+        // A descriptor that does not come.
+        (frame(1, "{\"root\":{\"tree\":-1}}"), error(4, "root", 0)),
+        (frame(2, "{\"fd\":-1,\"length\":9}"), error(4, "config", 0)),
     ] {
         let fixture = Fixture::new();
         let mut bootstrap = Bootstrap::new(&fixture);

@@ -25,17 +25,24 @@ pub struct Mounts<'s> {
     trees: Trees<'s>,
     /// Mounts that become read-only once everything below them is made.
     sealed: heapless::Vec<OwnedFd, 256>,
+    /// Whether init is in the container's root, and its working directory as well.
+    inside: bool,
     /// The tmpfs that was mounted on /dev, while nothing but what lies below it has been mounted since.
-    /// Its root is init's working directory.
     dev: Option<OwnedFd>,
+    /// Whether its root is the working directory.
+    entered: bool,
 }
 
 impl<'s> Mounts<'s> {
-    /// None yet, but init's procfs.
-    pub fn new<'a>(layers: [&[Mount<'a>]; 2], socket: BorrowedFd<'s>) -> Result<Self, Fault<'a>> {
+    /// None yet, but init's procfs. Init will be `inside`.
+    pub fn new<'a>(
+        layers: [&[Mount<'a>]; 2],
+        socket: BorrowedFd<'s>,
+        inside: bool,
+    ) -> Result<Self, Fault<'a>> {
         let mut trees = Trees { socket, received: Received::default(), next: 0 };
         let procfs = procfs(layers, &mut trees)?;
-        Ok(Self { procfs, trees, sealed: heapless::Vec::new(), dev: None })
+        Ok(Self { procfs, trees, sealed: heapless::Vec::new(), inside, dev: None, entered: false })
     }
 
     /// Applies `mounts` in order below `root`. The first procfs among them is init's, which exists
@@ -45,6 +52,7 @@ impl<'s> Mounts<'s> {
             if !mount.plain.is_empty() && self.plain(mount).is_ok() {
                 continue;
             }
+            self.leave(root)?;
             let target = target(root, mount)?;
             if is_proc(mount) && !self.procfs.attached {
                 attach(&self.procfs.mount, &target, mount.target)?;
@@ -59,27 +67,36 @@ impl<'s> Mounts<'s> {
             attach(&made, &target, mount.target)?;
             shed(target);
             if !mount.target.to_bytes().starts_with(b"/dev/") {
-                // Something else may lie on it from here on.
+                // Something else may lie on it from here on. (A procfs lies on /proc.)
                 self.dev = None;
             }
             if mount.seal {
                 self.sealed.push(made).map_err(|_| Fault { op: Op::Memory, path: mount.target, errno: 0 })?;
-            } else if mount.target == c"/dev" && mount.kind == c"tmpfs" {
-                rustix::process::fchdir(&made).at(Op::Chdir, mount.target)?;
+            } else if self.inside && mount.target == c"/dev" && mount.kind == c"tmpfs" {
                 self.dev = Some(made);
             } else {
                 shed(made);
             }
+        }
+        self.leave(root)
+    }
+
+    /// Back to the working directory that relative paths in options mean.
+    fn leave<'a>(&mut self, root: BorrowedFd<'_>) -> Result<(), Fault<'a>> {
+        if core::mem::take(&mut self.entered) {
+            rustix::process::fchdir(root).at(Op::Chdir, c"/")?;
         }
         Ok(())
     }
 
     /// A mount on a directory that init makes in its own tmpfs: one mount(2) in the place of seven calls
     /// or more (rule R2 allows it there alone). Where that cannot be, or fails, descriptors tell why.
-    fn plain(&self, mount: &Mount<'_>) -> Result<(), Errno> {
+    fn plain(&mut self, mount: &Mount<'_>) -> Result<(), Errno> {
         let (above, name) = path::split(mount.target)?;
-        if self.dev.is_none() || above != b"/dev/" {
-            return Err(Errno::INVAL);
+        let dev = self.dev.as_ref().filter(|_| above == b"/dev/").ok_or(Errno::INVAL)?;
+        if !self.entered {
+            rustix::process::fchdir(dev)?;
+            self.entered = true;
         }
         rustix::fs::mkdirat(CWD, name, path::DIRECTORY_MODE)?;
         // The same bits in both calls.

@@ -64,13 +64,13 @@ pub unsafe fn leave_stack(top: usize, argument: usize, entry: extern "C" fn(usiz
     // the caller's word.
     unsafe {
         #[cfg(target_arch = "x86_64")]
-        asm!("mov rsp, {top}", "xor ebp, ebp", "call {entry}", "ud2",
-             top = in(reg) top, entry = in(reg) entry, in("rdi") argument, options(noreturn));
+        asm!("mov rsp, rsi", "xor ebp, ebp", "call rdx", "ud2",
+             in("rsi") top, in("rdx") entry, in("rdi") argument, options(noreturn));
         #[cfg(target_arch = "aarch64")]
-        asm!("mov sp, {top}", "mov x29, xzr", "mov x30, xzr", "br {entry}",
-             top = in(reg) top, entry = in(reg) entry, in("x0") argument, options(noreturn));
+        asm!("mov sp, x1", "mov x29, xzr", "mov x30, xzr", "br x2",
+             in("x1") top, in("x2") entry, in("x0") argument, options(noreturn));
         #[cfg(target_arch = "riscv64")]
-        asm!("mv sp, {top}", "mv ra, zero", "jr {entry}",
-             top = in(reg) top, entry = in(reg) entry, in("a0") argument, options(noreturn));
+        asm!("mv sp, a1", "mv ra, zero", "jr a2",
+             in("a1") top, in("a2") entry, in("a0") argument, options(noreturn));
     }
 }

@@ -124,8 +124,8 @@ pub struct Memory {
     pub rest: &'static mut [MaybeUninit<u8>],
     /// The stack of what runs from the gate on.
     pub stack: &'static mut [MaybeUninit<u8>],
-    /// What need not stay in memory while the container waits: init's image, constants, and the
-    /// two above.
+    /// What need not stay in memory while the container waits, besides the first two: init's program and its
+    /// constants.
     pub image: Range<usize>,
 }
 
