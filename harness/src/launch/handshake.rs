@@ -225,8 +225,8 @@ impl Default for Mail {
     }
 }
 
-/// Looks on for a moment where init has only its last steps before procDone to take: on a CPU that has gone
-/// idle meanwhile, the wake-up takes as long as they do.
+/// Looks on for a moment, 25 to 50 us at most, where init has only its last steps before procDone to take: on
+/// a CPU that has gone idle meanwhile, the wake-up takes as long as they do.
 fn look(page: &Page) {
     const MOMENT: u32 = 1000;
     let last = |phase| matches!(phase, Phase::Finalize | Phase::Parent | Phase::LookPath | Phase::Seal);
