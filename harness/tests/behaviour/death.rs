@@ -105,6 +105,10 @@ fn harness_dies() {
         std::thread::sleep(std::time::Duration::from_millis(200));
         assert!(status.contains(&&*fixture.status()), "{call}: {}", fixture.status());
         assert_eq!(fixture.verb("start").code, Some(1), "{call}");
+        if call.starts_with("renameat") {
+            let why = format!("cannot exec in container {:?}: it is being created", fixture.id);
+            fixture.call(&["exec", &fixture.id, "true"]).fails_with(&why);
+        }
         fixture.call(&["delete", "-f", &fixture.id]).prints("");
         fixture.assert_gone();
     }
