@@ -112,6 +112,8 @@ impl List<'_> {
     fn mounts(&mut self, mounts: &[Mount<'_>], first: usize) {
         // The first procfs is the one that init has made for itself.
         let mut procfs = first == 0 || !self.config.early.mounts.iter().any(is_proc);
+        // Only inside of its root init makes them so.
+        let inside = self.config.root.switch == switch::STACK;
         for (mount, placed) in mounts.iter().zip(self.plan.mounts.iter().skip(first)) {
             let target = lossy(mount.target);
             let (op, what) = if is_proc(mount) && std::mem::take(&mut procfs) {
@@ -120,7 +122,7 @@ impl List<'_> {
                 let asked = if mount.tree == Some(ASKED) { ", made when its turn comes" } else { "" };
                 ("move_mount", format!("{} on {target}{asked}", lossy(mount.source)))
             } else {
-                let op = if mount.plain.is_empty() { "fsopen" } else { "mount" };
+                let op = if inside && !mount.plain.is_empty() { "mount" } else { "fsopen" };
                 (op, format!("{} on {target}", lossy(mount.kind)))
             };
             self.add(Phase::Mounts, op, what, placed.place.to_string());
