@@ -12,28 +12,16 @@ const WANTED: [&str; 8] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "
 
 /// Makes the directory and writes the limits. Without any, turning controllers on is left for later.
 pub fn make(root: &Path, plan: &Cgroup, made: &mut Made) -> Result<()> {
+    let wanted = if plan.limits.is_empty() { None } else { Some(wanted(root, &plan.limits)?) };
     let mut parents = Vec::new();
-    if plan.limits.is_empty() {
-        let directory = made.directory(root, &plan.path, &mut |above, _| {
+    let directory = made.directory(root, &plan.path, &mut |above, _| match &wanted {
+        Some(wanted) => turn_on(above, wanted, &plan.limits),
+        None => {
             parents.push(above.to_path_buf());
             Ok(())
-        })?;
-        made.entry.unified = Some(open_directory(&directory)?);
-        made.parents = parents;
-        return Ok(());
-    }
-    let available = read_short(root, "cgroup.controllers")?;
-    let available: Vec<&str> = available.split_ascii_whitespace().collect();
-    let missing = |limit: &&Limit| !limit.controller.is_empty() && !available.contains(&&*limit.controller);
-    if let Some(limit) = plan.limits.iter().find(missing) {
-        return Err(Error::config(
-            limit.pointer.as_str(),
-            format!("cgroup controller {} is not available", limit.controller),
-        ));
-    }
-    let wanted = wanted(&available);
-    let directory =
-        made.directory(root, &plan.path, &mut |above, _| turn_on(above, &wanted, &plan.limits))?;
+        }
+    })?;
+    made.parents = parents;
     for limit in &plan.limits {
         write_limit(&directory, limit)?;
     }
@@ -46,14 +34,22 @@ pub fn count(root: &Path, parents: &[PathBuf]) -> Result<()> {
     if parents.is_empty() {
         return Ok(());
     }
-    let available = read_short(root, "cgroup.controllers")?;
-    let available: Vec<&str> = available.split_ascii_whitespace().collect();
-    let wanted = wanted(&available);
+    let wanted = wanted(root, &[])?;
     parents.iter().try_for_each(|above| turn_on(above, &wanted, &[]))
 }
 
-fn wanted<'a>(available: &[&str]) -> Vec<&'a str> {
-    WANTED.into_iter().filter(|name| available.contains(name)).collect()
+/// The wanted controllers that the kernel has, which must have those of `needed`.
+fn wanted(root: &Path, needed: &[Limit]) -> Result<Vec<&'static str>> {
+    let available = read_short(root, "cgroup.controllers")?;
+    let available: Vec<&str> = available.split_ascii_whitespace().collect();
+    let missing = |limit: &&Limit| !limit.controller.is_empty() && !available.contains(&&*limit.controller);
+    match needed.iter().find(missing) {
+        Some(limit) => Err(Error::config(
+            limit.pointer.as_str(),
+            format!("cgroup controller {} is not available", limit.controller),
+        )),
+        None => Ok(WANTED.into_iter().filter(|name| available.contains(name)).collect()),
+    }
 }
 
 /// Turns controllers on for the children of a cgroup; those of `needed` must be.

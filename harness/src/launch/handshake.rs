@@ -26,7 +26,7 @@ use crate::process::{NOW, PATIENCE, wait_gone, wait_readable};
 use crate::sys;
 
 /// The word that init itself comes with, to the child that executes it.
-pub const IMAGE: &[u8; 1] = b"i";
+const IMAGE: &[u8; 1] = b"i";
 
 /// Longest that init may be silent.
 const DEADLINE: Duration = Duration::from_secs(60);

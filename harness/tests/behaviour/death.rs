@@ -4,8 +4,8 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
-use crate::support::lab::{injected, injected_verb};
-use crate::support::{Fixture, Needs, binary, outcome, trial};
+use crate::support::lab::{injected, injected_verb, injecting};
+use crate::support::{Fixture, Needs, outcome, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -98,10 +98,8 @@ fn harness_dies() {
         let fixture = Fixture::script("sleep 100");
         fixture.create();
         fixture.call(&["delete", "-f", &fixture.id]).prints("");
-        let mut command = Command::new("strace");
-        command.args(["-o", "/dev/null", "-e", &format!("inject={call}")]).arg(binary());
-        command.arg("--root").arg(fixture.root()).args(["create", &fixture.id]);
-        assert_eq!(outcome(command.current_dir(fixture.bundle())).code, None, "{call}");
+        let killed = outcome(&mut injecting(&fixture, &[], call, &["create", &fixture.id]));
+        assert_eq!(killed.code, None, "{call}");
         std::thread::sleep(std::time::Duration::from_millis(200));
         assert!(status.contains(&&*fixture.status()), "{call}: {}", fixture.status());
         assert_eq!(fixture.verb("start").code, Some(1), "{call}");
@@ -118,10 +116,8 @@ fn harness_dies() {
 fn run_is_interrupted() {
     let fixture = Fixture::script("true");
     fixture.write();
-    let mut command = Command::new("strace");
-    command.args(["-f", "-o", "/dev/null", "-e", "inject=setsid:signal=STOP"]).arg(binary());
-    command.arg("--root").arg(fixture.root()).args(["run", &fixture.id]);
-    let mut strace = command.current_dir(fixture.bundle()).spawn().unwrap();
+    let mut strace =
+        injecting(&fixture, &["-f"], "setsid:signal=STOP", &["run", &fixture.id]).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
     let children = format!("/proc/{0}/task/{0}/children", strace.id());
     let harness = std::fs::read_to_string(children).unwrap();

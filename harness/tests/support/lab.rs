@@ -27,16 +27,23 @@ pub fn in_cgroup2(fixture: &Fixture, then: &str) -> Outcome {
     in_shell(fixture, &["-m"], &script)
 }
 
-/// Runs a verb under strace with an injection: `setsid` and the like are init's alone.
-pub fn injected_verb(fixture: &Fixture, inject: &str, verb: &[&str]) -> Outcome {
+/// A verb under strace with an injection: into the harness, and with `-f` among `options` also into init.
+pub fn injecting(fixture: &Fixture, options: &[&str], inject: &str, verb: &[&str]) -> Command {
     let mut command = Command::new("strace");
     command
-        .args(["-f", "-o", "/dev/null", "-e", &format!("inject={inject}")])
+        .args(options)
+        .args(["-o", "/dev/null", "-e", &format!("inject={inject}")])
         .arg(binary())
         .arg("--root")
         .arg(fixture.root())
-        .args(verb);
-    outcome(command.current_dir(fixture.bundle()))
+        .args(verb)
+        .current_dir(fixture.bundle());
+    command
+}
+
+/// Runs a verb under strace with an injection: `setsid` and the like are init's alone.
+pub fn injected_verb(fixture: &Fixture, inject: &str, verb: &[&str]) -> Outcome {
+    outcome(&mut injecting(fixture, &["-f"], inject, verb))
 }
 
 /// Creates under strace with an injection into init.

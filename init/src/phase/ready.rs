@@ -96,7 +96,7 @@ pub fn report(to: BorrowedFd<'_>, phase: Phase, fault: &Fault<'_>) {
     let _the_harness_is_gone = put(to, Kind::Error, &error);
 }
 
-/// The frame would otherwise lie on the stack of a caller that waits for long.
+/// Once, for its frame takes kilobytes of each caller's stack.
 #[inline(never)]
 fn put(to: BorrowedFd<'_>, kind: Kind, body: &impl Value) -> Result<(), Errno> {
     let mut frame = Frame::new();

@@ -278,13 +278,16 @@ pub fn open_trimmed(
     Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
 }
 
+/// What goes to another stack: a value, and what goes on with it.
+type Call<T> = (T, fn(&mut T) -> i32);
+
 /// Goes on in `then` with `value` on another stack, and ends the process with its status. Nothing on the
 /// stack before is looked at again, so `value` must not point to it.
 pub fn go_on<T: 'static>(stack: &'static mut [MaybeUninit<u8>], value: T, then: fn(&mut T) -> i32) -> ! {
     let end = stack.as_mut_ptr_range().end.expose_provenance();
-    let place = (end - size_of::<(T, fn(&mut T) -> i32)>()) & !15;
-    let target = core::ptr::with_exposed_provenance_mut::<(T, fn(&mut T) -> i32)>(place);
-    const { assert!(align_of::<(T, fn(&mut T) -> i32)>() <= 16) };
+    let place = (end - size_of::<Call<T>>()) & !15;
+    let target = core::ptr::with_exposed_provenance_mut::<Call<T>>(place);
+    const { assert!(align_of::<Call<T>>() <= 16) };
     // SAFETY: `place` is aligned to 16, and the stack, exclusively borrowed, is longer than the values.
     unsafe { target.write((value, then)) };
     // SAFETY: the rest of the stack lies below `place` and is given up for it.
@@ -292,7 +295,7 @@ pub fn go_on<T: 'static>(stack: &'static mut [MaybeUninit<u8>], value: T, then: 
 }
 
 extern "C" fn entry<T: 'static>(place: usize) -> ! {
-    let target = core::ptr::with_exposed_provenance_mut::<(T, fn(&mut T) -> i32)>(place);
+    let target = core::ptr::with_exposed_provenance_mut::<Call<T>>(place);
     // SAFETY: `go_on` has put the values there for this function alone.
     let (value, then) = unsafe { &mut *target };
     exit(then(value))
